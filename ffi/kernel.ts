@@ -1,0 +1,272 @@
+/**
+ * The one gate to the kernel. Every system call of the library passes the {@link Kernel} object, which returns a
+ * number ≥ 0 or −errno; errno is read here, right after the call, and nowhere else.
+ *
+ * @module
+ */
+
+import { commands } from "../uapi/enums.gen.ts";
+import { errnos } from "../uapi/errno.gen.ts";
+import { type Libc, libc, syscallNumber } from "./libc.ts";
+
+/** Bytes in memory that JavaScript owns. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/** The system calls that the library makes: each answers a number ≥ 0 or −errno. */
+export interface Kernel {
+  /** bpf(2): the command's number, the attr, and how many of its bytes count. */
+  bpf(cmd: number, attr: Bytes, size: number): number;
+  /** perf_event_open(2). */
+  perfEventOpen(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): number;
+  /** capget(2): header and data as the kernel's version 3 lays them out. */
+  capget(header: Bytes, data: Bytes): number;
+  /** prlimit(2) on the own process: two u64, soft and hard, to set, to get, or both. */
+  prlimit(resource: number, set: Bytes | null, get: Bytes | null): number;
+  /** statx(2) of a path, or of the fd itself where the path is empty and `flags` has AT_EMPTY_PATH. */
+  statx(dirFd: number, path: string, flags: number, mask: number, buffer: Bytes): number;
+  /** open(2). */
+  open(path: string, flags: number, mode: number): number;
+  /** read(2) into all of `buffer`. */
+  read(fd: number, buffer: Bytes): number;
+  /** readlink(2) into all of `buffer`. */
+  readlink(path: string, buffer: Bytes): number;
+  /** write(2) of all of `buffer`. */
+  write(fd: number, buffer: Bytes): number;
+  /** close(2), which is not repeated after EINTR: Linux has closed the fd by then. */
+  close(fd: number): number;
+  /** fcntl(2) with an integer argument. */
+  fcntl(fd: number, cmd: number, argument: number): number;
+  /** ioctl(2) with an integer argument or a buffer. */
+  ioctl(fd: number, request: number, argument: number | Bytes): number;
+  /** socket(2). */
+  socket(domain: number, type: number, protocol: number): number;
+  /** setsockopt(2). */
+  setsockopt(fd: number, level: number, name: number, value: Bytes): number;
+  /** getsockopt(2): answers the length that the kernel wrote. */
+  getsockopt(fd: number, level: number, name: number, value: Bytes): number;
+  /** eventfd(2). */
+  eventfd(initial: number, flags: number): number;
+  /** epoll_create1(2). */
+  epollCreate(flags: number): number;
+  /** epoll_ctl(2): `event` is a packed struct epoll_event, or null to delete. */
+  epollCtl(epollFd: number, op: number, fd: number, event: Bytes | null): number;
+  /** epoll_wait(2) that does not wait. */
+  epollPoll(epollFd: number, events: Bytes, maxEvents: number): number;
+  /**
+   * epoll_wait(2) on another thread, whose errno is not ours: −1 says only that it failed. The caller keeps `events`
+   * and the fds alive until the promise settles.
+   */
+  epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number>;
+  /** mmap(2) of `fd`, shared: the address, or −errno. */
+  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number;
+  /** munmap(2). */
+  munmap(address: Deno.PointerObject, length: number): number;
+  /** sysconf(3). */
+  sysconf(name: number): number;
+}
+
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** How often BPF_PROG_LOAD is tried while the verifier gives up because of pending signals: libbpf's number. */
+const PROG_LOAD_ATTEMPTS = 5;
+
+/** The size of struct statx. */
+const STATX_SIZE = 256;
+
+/** The size of struct epoll_event, which the kernel packs on x86-64 only. */
+export const EPOLL_EVENT_SIZE: number = Deno.build.arch === "x86_64" ? 12 : 16;
+
+const encoder = new TextEncoder();
+
+function checkEvents(events: Bytes, maxEvents: number): void {
+  if (maxEvents * EPOLL_EVENT_SIZE > events.length) {
+    throw new RangeError(`Cannot call epoll_wait(2): ${maxEvents} events do not fit ${events.length} bytes`);
+  }
+}
+
+/**
+ * A string as C takes it.
+ *
+ * @param text The text, without NUL.
+ * @returns Its UTF-8 bytes and a NUL.
+ * @throws {TypeError} For a text that contains NUL, which C would cut short.
+ */
+export function cString(text: string): Bytes {
+  if (text.includes("\0")) throw new TypeError("Cannot pass a string to the kernel: it contains a NUL character");
+  return encoder.encode(`${text}\0`);
+}
+
+class LibcKernel implements Kernel {
+  readonly #symbols: Libc["symbols"];
+  readonly #errno: Int32Array;
+  readonly #bpf: number = syscallNumber("bpf");
+  readonly #perfEventOpen: number = syscallNumber("perf_event_open");
+  readonly #capget: number = syscallNumber("capget");
+  readonly #prlimit: number = syscallNumber("prlimit64");
+  readonly #statx: number = syscallNumber("statx");
+
+  constructor({ symbols, errno }: Libc) {
+    this.#symbols = symbols;
+    this.#errno = errno;
+  }
+
+  /** The result of a call, or −errno: to be called on the result directly, before anything else can run. */
+  #answer(result: number): number {
+    return result === -1 ? -this.#errno[0] : result;
+  }
+
+  bpf(cmd: number, attr: Bytes, size: number): number {
+    if (size > attr.length) {
+      throw new RangeError(`Cannot call bpf(2): size ${size} is past the ${attr.length} bytes of attr`);
+    }
+    let attempts = 1;
+    while (true) {
+      const result = this.#symbols.bpf(this.#bpf, cmd, attr, size);
+      if (result >= 0) return result;
+      const errno = this.#errno[0];
+      if (errno === errnos.EINTR) continue;
+      if (errno === errnos.EAGAIN && cmd === commands.prog_load && attempts++ < PROG_LOAD_ATTEMPTS) continue;
+      return -errno;
+    }
+  }
+
+  perfEventOpen(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): number {
+    return this.#answer(this.#symbols.perf_event_open(this.#perfEventOpen, attr, pid, cpu, groupFd, flags));
+  }
+
+  capget(header: Bytes, data: Bytes): number {
+    return this.#answer(this.#symbols.capget(this.#capget, header, data));
+  }
+
+  prlimit(resource: number, set: Bytes | null, get: Bytes | null): number {
+    return this.#answer(this.#symbols.prlimit(this.#prlimit, 0, resource, set, get));
+  }
+
+  statx(dirFd: number, path: string, flags: number, mask: number, buffer: Bytes): number {
+    if (buffer.length < STATX_SIZE) {
+      throw new RangeError(`Cannot call statx(2): the buffer has under ${STATX_SIZE} bytes`);
+    }
+    return this.#answer(this.#symbols.statx(this.#statx, dirFd, cString(path), flags, mask, buffer));
+  }
+
+  open(path: string, flags: number, mode: number): number {
+    const bytes = cString(path);
+    return this.#retry(() => this.#symbols.open(bytes, flags, mode));
+  }
+
+  read(fd: number, buffer: Bytes): number {
+    return this.#retry(() => this.#symbols.read(fd, buffer, BigInt(buffer.length)));
+  }
+
+  readlink(path: string, buffer: Bytes): number {
+    return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+  }
+
+  write(fd: number, buffer: Bytes): number {
+    return this.#retry(() => this.#symbols.write(fd, buffer, BigInt(buffer.length)));
+  }
+
+  close(fd: number): number {
+    return this.#answer(this.#symbols.close(fd));
+  }
+
+  fcntl(fd: number, cmd: number, argument: number): number {
+    return this.#retry(() => this.#symbols.fcntl(fd, cmd, argument));
+  }
+
+  ioctl(fd: number, request: number, argument: number | Bytes): number {
+    return this.#retry(() =>
+      typeof argument === "number"
+        ? this.#symbols.ioctl(fd, BigInt(request), BigInt(argument))
+        : this.#symbols.ioctl_buffer(fd, BigInt(request), argument)
+    );
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    return this.#answer(this.#symbols.socket(domain, type, protocol));
+  }
+
+  setsockopt(fd: number, level: number, name: number, value: Bytes): number {
+    return this.#answer(this.#symbols.setsockopt(fd, level, name, value, value.length));
+  }
+
+  getsockopt(fd: number, level: number, name: number, value: Bytes): number {
+    const length = new Uint32Array([value.length]);
+    const result = this.#answer(this.#symbols.getsockopt(fd, level, name, value, length));
+    return result < 0 ? result : length[0];
+  }
+
+  eventfd(initial: number, flags: number): number {
+    return this.#answer(this.#symbols.eventfd(initial, flags));
+  }
+
+  epollCreate(flags: number): number {
+    return this.#answer(this.#symbols.epoll_create1(flags));
+  }
+
+  epollCtl(epollFd: number, op: number, fd: number, event: Bytes | null): number {
+    return this.#answer(this.#symbols.epoll_ctl(epollFd, op, fd, event));
+  }
+
+  epollPoll(epollFd: number, events: Bytes, maxEvents: number): number {
+    checkEvents(events, maxEvents);
+    return this.#retry(() => this.#symbols.epoll_wait(epollFd, events, maxEvents, 0));
+  }
+
+  epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number> {
+    checkEvents(events, maxEvents);
+    return this.#symbols.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
+  }
+
+  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number {
+    const address = this.#symbols.mmap(null, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
+    const errno = this.#errno[0];
+    // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
+    if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
+    return address;
+  }
+
+  munmap(address: Deno.PointerObject, length: number): number {
+    return this.#answer(this.#symbols.munmap(address, BigInt(length)));
+  }
+
+  sysconf(name: number): number {
+    return this.#answer(this.#symbols.sysconf(name));
+  }
+
+  /** Repeats a call that a signal interrupted. */
+  #retry(call: () => number): number {
+    while (true) {
+      const result = call();
+      if (result !== -1) return result;
+      const errno = this.#errno[0];
+      if (errno !== errnos.EINTR) return -errno;
+    }
+  }
+}
+
+let current: Kernel | undefined;
+
+/**
+ * The kernel: the running one, through libc, unless a test swapped it.
+ *
+ * @returns The gate that every system call passes.
+ * @throws {NotSupportedError} On another system than Linux, or another architecture than x86-64 and arm64.
+ * @throws {Deno.errors.NotCapable} Without `--allow-ffi`.
+ */
+export function kernel(): Kernel {
+  return current ??= new LibcKernel(libc());
+}
+
+/**
+ * Puts another kernel in place of the running one, for tests.
+ *
+ * @param replacement The fake, or undefined for the running kernel.
+ * @returns The kernel that was in place before, to be put back.
+ */
+export function swapKernel(replacement: Kernel | undefined): Kernel | undefined {
+  const before = current;
+  current = replacement;
+  return before;
+}

@@ -1,0 +1,123 @@
+/**
+ * The kernel's own files under /proc and /sys. Deno opens those for `--allow-all` only, so they are read through libc:
+ * for the few files that the library needs, never for paths that a user names.
+ *
+ * @module
+ */
+
+import { SyscallError } from "../errors.ts";
+import { errnos } from "../uapi/errno.gen.ts";
+import { Fd } from "./fd.ts";
+import { type Bytes, kernel } from "./kernel.ts";
+import { allocate, LITTLE_ENDIAN } from "./memory.ts";
+
+const O_RDONLY = 0;
+const O_CLOEXEC = 0o2000000;
+const AT_FDCWD = -100;
+const STATX_INO = 0x100;
+
+const CHUNK_SIZE = 65536;
+
+/**
+ * Opens a file of the kernel's, or a directory, for reading.
+ *
+ * @param path Its absolute path.
+ * @param flags Further flags of open(2).
+ * @returns Its owner.
+ * @throws {SyscallError} Where open(2) fails.
+ */
+export function openKernelFile(path: string, flags = 0): Fd {
+  const fd = kernel().open(path, O_RDONLY | O_CLOEXEC | flags, 0);
+  if (fd < 0) throw new SyscallError({ command: "open", errno: -fd, action: `open ${path}` });
+  return Fd.own(fd);
+}
+
+/**
+ * Reads a whole file of the kernel's.
+ *
+ * @param path Its absolute path.
+ * @returns Its bytes.
+ * @throws {SyscallError} Where open(2) or read(2) fails.
+ */
+export function readKernelFile(path: string): Bytes {
+  using file = openKernelFile(path);
+  const chunks: Bytes[] = [];
+  let total = 0;
+  while (true) {
+    const chunk = allocate(CHUNK_SIZE);
+    const count = kernel().read(file.fd, chunk);
+    if (count < 0) throw new SyscallError({ command: "read", errno: -count, action: `read ${path}` });
+    if (count === 0) break;
+    chunks.push(chunk.subarray(0, count));
+    total += count;
+  }
+  const whole = allocate(total);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+/**
+ * Reads a text file of the kernel's, where it exists and may be read.
+ *
+ * @param path Its absolute path.
+ * @returns Its text without the newline at its end, or undefined where it cannot be read.
+ */
+export function tryReadKernelText(path: string): string | undefined {
+  try {
+    return new TextDecoder().decode(readKernelFile(path)).trimEnd();
+  } catch (error) {
+    if (error instanceof SyscallError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Where a symbolic link of the kernel's points, such as a namespace's `"user:[4026531837]"`.
+ *
+ * @param path Its absolute path.
+ * @returns Its target, or undefined where it cannot be read.
+ */
+export function tryReadKernelLink(path: string): string | undefined {
+  const target = allocate(4096);
+  const length = kernel().readlink(path, target);
+  return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
+}
+
+/** The device and inode number that name a file, a namespace or a cgroup. */
+export interface FileId {
+  /** The device, as the kernel's own dev_t counts it (major << 20 | minor). */
+  readonly device: bigint;
+  /** The inode number. */
+  readonly inode: bigint;
+}
+
+/**
+ * The device and inode of a path, symbolic links followed.
+ *
+ * @param path The path.
+ * @returns Both numbers.
+ * @throws {SyscallError} Where statx(2) fails.
+ */
+export function fileId(path: string): FileId {
+  const buffer = allocate(256);
+  const result = kernel().statx(AT_FDCWD, path, 0, STATX_INO, buffer);
+  if (result < 0) throw new SyscallError({ command: "statx", errno: -result, action: `stat ${path}` });
+  const view = new DataView(buffer.buffer);
+  const [major, minor] = [view.getUint32(136, LITTLE_ENDIAN), view.getUint32(140, LITTLE_ENDIAN)];
+  return { device: BigInt(major) << 20n | BigInt(minor), inode: view.getBigUint64(32, LITTLE_ENDIAN) };
+}
+
+/**
+ * Whether a path exists, as far as this process can tell.
+ *
+ * @param path The path.
+ * @returns False only where the kernel says ENOENT or ENOTDIR.
+ */
+export function pathExists(path: string): boolean {
+  const result = kernel().statx(AT_FDCWD, path, 0, 0, allocate(256));
+  return result !== -errnos.ENOENT && result !== -errnos.ENOTDIR;
+}

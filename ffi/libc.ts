@@ -1,0 +1,146 @@
+/**
+ * The C library, opened at the first call: the one table of C symbols that the library uses.
+ *
+ * @module
+ */
+
+import { NotSupportedError } from "../errors.ts";
+import { syscallNames } from "../uapi/syscalls.gen.ts";
+
+/** glibc, then musl under the names that it installs its library as. */
+const LIBRARY_NAMES = [
+  "libc.so.6",
+  `libc.musl-${Deno.build.arch}.so.1`,
+  `/lib/ld-musl-${Deno.build.arch}.so.1`,
+];
+
+/*
+ * Each symbol stands with its C declaration. `long` results that are small are taken as i32: a 64-bit result costs a
+ * BigInt. syscall(2) is variadic, but passes integers and pointers as a plain function does on x86-64 and arm64.
+ */
+const SYMBOLS = {
+  // int *__errno_location(void);
+  __errno_location: { parameters: [], result: "pointer" },
+  // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size);
+  bpf: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32"], result: "i32" },
+  // long syscall(SYS_perf_event_open, struct perf_event_attr *attr, pid_t pid, int cpu, int group_fd, unsigned long flags);
+  perf_event_open: { name: "syscall", parameters: ["i32", "buffer", "i32", "i32", "i32", "u32"], result: "i32" },
+  // long syscall(SYS_capget, cap_user_header_t hdrp, cap_user_data_t datap);
+  capget: { name: "syscall", parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // long syscall(SYS_prlimit64, pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old);
+  prlimit: { name: "syscall", parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  // long syscall(SYS_statx, int dirfd, const char *path, int flags, unsigned int mask, struct statx *statxbuf);
+  statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
+  // int open(const char *path, int flags, mode_t mode);
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // ssize_t read(int fd, void *buf, size_t count);
+  read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // ssize_t readlink(const char *path, char *buf, size_t size);
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  // ssize_t write(int fd, const void *buf, size_t count);
+  write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  // int close(int fd);
+  close: { parameters: ["i32"], result: "i32" },
+  // int fcntl(int fd, int cmd, int arg);
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, unsigned long arg);
+  ioctl: { parameters: ["i32", "usize", "usize"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, void *arg);
+  ioctl_buffer: { name: "ioctl", parameters: ["i32", "usize", "buffer"], result: "i32" },
+  // int socket(int domain, int type, int protocol);
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int setsockopt(int fd, int level, int name, const void *value, socklen_t size);
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  // int eventfd(unsigned int initval, int flags);
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  // int epoll_create1(int flags);
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  // int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout);
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  // The same on another thread, for waits that may block.
+  epoll_wait_async: {
+    name: "epoll_wait",
+    parameters: ["i32", "buffer", "i32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  // int munmap(void *addr, size_t length);
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  // long sysconf(int name);
+  sysconf: { parameters: ["i32"], result: "i32" },
+} as const;
+
+/** The functions of the C library that the library uses, by the names of the table above. */
+export type LibcSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+/** The opened C library. */
+export interface Libc {
+  /** Its functions. */
+  readonly symbols: LibcSymbols;
+  /** The thread's errno, as one element. */
+  readonly errno: Int32Array;
+}
+
+let opened: Libc | undefined;
+
+/**
+ * The C library of the running process, opened at the first call.
+ *
+ * @returns Its functions, and a view of errno.
+ * @throws {NotSupportedError} On another system than Linux, or another architecture than x86-64 and arm64.
+ * @throws {Deno.errors.NotCapable} Without `--allow-ffi`.
+ */
+export function libc(): Libc {
+  return opened ??= open();
+}
+
+/**
+ * The number of a system call on this architecture.
+ *
+ * @param name The call's name, such as `"bpf"`.
+ * @returns Its number.
+ * @throws {NotSupportedError} On an architecture whose numbers are not known.
+ */
+export function syscallNumber(name: string): number {
+  const number = (syscallNames[Deno.build.arch] ?? []).indexOf(name);
+  if (number < 0) throw new NotSupportedError(`system call ${name}`, { reason: unsupported() });
+  return number;
+}
+
+function unsupported(): string {
+  return `@bpf/deno runs on Linux on x86-64 and arm64, and this is ${Deno.build.os} on ${Deno.build.arch}`;
+}
+
+function open(): Libc {
+  if (Deno.build.os !== "linux" || !(Deno.build.arch in syscallNames)) {
+    throw new NotSupportedError("bpf(2)", { reason: unsupported() });
+  }
+  const { symbols } = openLibrary();
+  const location = symbols.__errno_location();
+  if (location === null) throw new Error("Cannot read errno: __errno_location() gave no address");
+  // SAFETY: errno lives as long as its thread, and this module instance never leaves the thread: each worker has its
+  // own. The view is four bytes at the address that libc itself gives for them.
+  const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
+  return { symbols, errno };
+}
+
+function openLibrary(): Deno.DynamicLibrary<typeof SYMBOLS> {
+  const failures: string[] = [];
+  for (const name of LIBRARY_NAMES) {
+    try {
+      // SAFETY: SYMBOLS repeats the C declarations, and Deno converts each argument by them. The library is never
+      // closed, so its functions stay valid.
+      return Deno.dlopen(name, SYMBOLS);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      failures.push(`${name}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  throw new NotSupportedError("the C library", { reason: `it could not be opened (${failures.join("; ")})` });
+}
