@@ -26,8 +26,11 @@ function place(variable: string, what: string): Probe {
     Deno.env.get(variable) === undefined ? `no ${what} of its own: run it as deno task test:only` : undefined;
 }
 
+/** The name of a probe. */
+export type ProbeName = "btf" | "bpffs" | "tracefs" | "debugfs" | "cgroup" | "netns";
+
 /** The probes that have a name. */
-const PROBES = {
+const PROBES: Readonly<Record<ProbeName, Probe>> = {
   /** The kernel's own types, in /sys/kernel/btf/vmlinux. */
   btf: path("/sys/kernel/btf/vmlinux", "BTF of the kernel"),
   /** A bpf file system of the run's own, at `BPF_TEST_BPFFS`. */
@@ -40,10 +43,7 @@ const PROBES = {
   cgroup: place("BPF_TEST_CGROUP", "cgroup v2"),
   /** A network namespace of the run's own. */
   netns: place("BPF_TEST_NETNS", "network namespace"),
-} as const satisfies Record<string, Probe>;
-
-/** The name of a probe. */
-export type ProbeName = keyof typeof PROBES;
+};
 
 /** What a test needs. */
 export interface KernelTestOptions {

@@ -211,7 +211,10 @@ function renderConstants(): string {
 
 function renderAttrs(): string {
   const attr = facts.structs.bpf_attr;
-  let text = `${HEADER}\n/** The part of \`union bpf_attr\` that each command uses: its size and its fields by name. */\n`;
+  let text = `${HEADER}\n/**
+ * The part of \`union bpf_attr\` that each command uses: the name of its member (empty where that is anonymous), its
+ * size and its fields by name.
+ */\n`;
   text += "export const attrLayouts = {\n";
   for (const command of Object.keys(facts.since.commands)) {
     const { member: wanted, last } = ATTR_OF_COMMAND[command];
@@ -223,7 +226,8 @@ function renderAttrs(): string {
     const end = last === undefined ? Infinity : all[last].offset + all[last].size;
     const fields = Object.fromEntries(Object.entries(all).filter(([, field]) => field.offset < end));
     const size = Math.max(...Object.values(fields).map((field) => field.offset + field.size));
-    text += `  ${command}: {\n    size: ${size},\n    fields: {\n${renderFields(fields, "      ")}    },\n  },\n`;
+    text += `  ${command}: {\n    member: "${member.name ?? ""}",\n    size: ${size},\n`;
+    text += `    fields: {\n${renderFields(fields, "      ")}    },\n  },\n`;
   }
   return `${text}} as const;\n\n/** The size of the whole \`union bpf_attr\`. */\nexport const BPF_ATTR_SIZE = ${attr.size};\n`;
 }
