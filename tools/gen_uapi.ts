@@ -122,8 +122,12 @@ function isMember(name: string): boolean {
   return !name.startsWith("__") && !name.endsWith("_UNSPEC") && !name.endsWith("_unspec") && !ALIASES.has(name);
 }
 
-function literal(value: number): string {
-  return value > 0xffffffff || value < -0x80000000 ? `${BigInt(value)}n` : `${value}`;
+/** Enums whose members are unsigned 64-bit numbers in C, though the facts file has some as negative ones. */
+const UNSIGNED_64 = new Set(["perf_callchain_context"]);
+
+function literal(value: number, from: string): string {
+  if (UNSIGNED_64.has(from) || value < -0x80000000) return `${BigInt.asUintN(64, BigInt(value))}n`;
+  return value > 0xffffffff ? `${BigInt(value)}n` : `${value}`;
 }
 
 function fieldOf(type: string, offset: number, member: Member): Field {
@@ -197,14 +201,15 @@ function renderSince(): string {
 function renderConstants(): string {
   const named = new Set(NAMED_ENUMS.map(({ of }) => of));
   const constants = new Map<string, [number, string]>();
-  for (const [name, value] of Object.entries(facts.flags)) constants.set(name, [value, "macro or anonymous enum"]);
+  for (const [name, value] of Object.entries(facts.flags)) constants.set(name, [value, ""]);
   for (const [name, members] of Object.entries(facts.enums)) {
     if (named.has(name)) continue;
-    for (const [member, value] of Object.entries(members)) constants.set(member, [value, `enum ${name}`]);
+    for (const [member, value] of Object.entries(members)) constants.set(member, [value, name]);
   }
   let text = HEADER;
   for (const [name, [value, from]] of [...constants].sort(([a], [b]) => a < b ? -1 : 1)) {
-    text += `/** \`${name}\` (${from}). */\nexport const ${name} = ${literal(value)};\n`;
+    const origin = from === "" ? "macro or anonymous enum" : `enum ${from}`;
+    text += `/** \`${name}\` (${origin}). */\nexport const ${name} = ${literal(value, from)};\n`;
   }
   return text;
 }

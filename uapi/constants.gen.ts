@@ -872,21 +872,21 @@ export const PERF_BR_UNCOND = 2;
 /** `PERF_BR_UNKNOWN` (macro or anonymous enum). */
 export const PERF_BR_UNKNOWN = 0;
 /** `PERF_CONTEXT_GUEST` (enum perf_callchain_context). */
-export const PERF_CONTEXT_GUEST = -2048;
+export const PERF_CONTEXT_GUEST = 18446744073709549568n;
 /** `PERF_CONTEXT_GUEST_KERNEL` (enum perf_callchain_context). */
-export const PERF_CONTEXT_GUEST_KERNEL = -2176;
+export const PERF_CONTEXT_GUEST_KERNEL = 18446744073709549440n;
 /** `PERF_CONTEXT_GUEST_USER` (enum perf_callchain_context). */
-export const PERF_CONTEXT_GUEST_USER = -2560;
+export const PERF_CONTEXT_GUEST_USER = 18446744073709549056n;
 /** `PERF_CONTEXT_HV` (enum perf_callchain_context). */
-export const PERF_CONTEXT_HV = -32;
+export const PERF_CONTEXT_HV = 18446744073709551584n;
 /** `PERF_CONTEXT_KERNEL` (enum perf_callchain_context). */
-export const PERF_CONTEXT_KERNEL = -128;
+export const PERF_CONTEXT_KERNEL = 18446744073709551488n;
 /** `PERF_CONTEXT_MAX` (enum perf_callchain_context). */
-export const PERF_CONTEXT_MAX = -4095;
+export const PERF_CONTEXT_MAX = 18446744073709547521n;
 /** `PERF_CONTEXT_USER` (enum perf_callchain_context). */
-export const PERF_CONTEXT_USER = -512;
+export const PERF_CONTEXT_USER = 18446744073709551104n;
 /** `PERF_CONTEXT_USER_DEFERRED` (enum perf_callchain_context). */
-export const PERF_CONTEXT_USER_DEFERRED = -640;
+export const PERF_CONTEXT_USER_DEFERRED = 18446744073709550976n;
 /** `PERF_COUNT_HW_BRANCH_INSTRUCTIONS` (enum perf_hw_id). */
 export const PERF_COUNT_HW_BRANCH_INSTRUCTIONS = 4;
 /** `PERF_COUNT_HW_BRANCH_MISSES` (enum perf_hw_id). */
@@ -1424,7 +1424,7 @@ export const PERF_SAMPLE_WEIGHT_STRUCT = 16777216;
 /** `PERF_SAMPLE_WEIGHT_TYPE` (macro or anonymous enum). */
 export const PERF_SAMPLE_WEIGHT_TYPE = 16793600;
 /** `PERF_TXN_ABORT_MASK` (macro or anonymous enum). */
-export const PERF_TXN_ABORT_MASK = -4294967296n;
+export const PERF_TXN_ABORT_MASK = 18446744069414584320n;
 /** `PERF_TXN_ABORT_SHIFT` (macro or anonymous enum). */
 export const PERF_TXN_ABORT_SHIFT = 32;
 /** `PERF_TXN_ASYNC` (macro or anonymous enum). */
