@@ -112,7 +112,7 @@ export function kernelTest(
   const reason = lacking ?? (tool === undefined ? undefined : `no ${tool}`);
   const isFailure = tool !== undefined && Boolean(Deno.env.get("CI"));
   Deno.test({
-    name: reason === undefined ? name : `${name} (skipped: ${reason})`,
+    name: reason === undefined || isFailure ? name : `${name} (skipped: ${reason})`,
     ignore: reason !== undefined && !isFailure,
     // Calls that are still waiting on another thread are ops. Resources are left out: libc stays open once opened.
     sanitizeOps: true,
