@@ -33,8 +33,13 @@ function exists(path: string): boolean {
   }
 }
 
-/** The arguments of deno test for those of this program. */
-function testArguments(args: readonly string[]): string[] {
+/**
+ * The arguments of deno test for those of this program.
+ *
+ * @param args Options, paths and words to filter by.
+ * @returns Options first, then the paths, or the default folders where there is none.
+ */
+export function testArguments(args: readonly string[]): string[] {
   const options: string[] = [];
   const paths: string[] = [];
   for (let i = 0; i < args.length; i++) {
