@@ -12,6 +12,19 @@ const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 /** Beside deno.json, since its paths start from there; for as long as the check lasts. */
 const CONFIG = `${ROOT}.docs.deno.json`;
 
+/** The Markdown files at the root and in docs/: Deno takes no folder for these. */
+function markdown(): string[] {
+  const files: string[] = [];
+  for (const folder of ["", "docs/"]) {
+    try {
+      for (const { name } of Deno.readDirSync(ROOT + folder)) if (name.endsWith(".md")) files.push(folder + name);
+    } catch {
+      // There is no such folder.
+    }
+  }
+  return files;
+}
+
 async function main(): Promise<number> {
   const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   delete config.compilerOptions.noUnusedLocals;
@@ -19,7 +32,7 @@ async function main(): Promise<number> {
   await Deno.writeTextFile(CONFIG, JSON.stringify(config));
   try {
     const { code } = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--config", CONFIG, "--doc-only", "."],
+      args: ["check", "--config", CONFIG, "--doc-only", ".", ...markdown()],
       cwd: ROOT,
       stdin: "null",
       stdout: "inherit",
