@@ -40,13 +40,16 @@ const NEEDS: readonly Need[] = [
   tool("unshare", ["util-linux"]),
 ];
 
-async function apt(command: string, args: readonly string[], quiet = false): Promise<boolean> {
+/** A machine that just started may be busy with its own updates. */
+const WAIT: readonly string[] = ["-o", "DPkg::Lock::Timeout=120"];
+
+async function apt(command: string, args: readonly string[]): Promise<boolean> {
   const { code } = await new Deno.Command(command, {
     args: [...args],
     env: { DEBIAN_FRONTEND: "noninteractive" },
     stdin: "null",
-    stdout: quiet ? "null" : "inherit",
-    stderr: quiet ? "null" : "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
   }).output();
   return code === 0;
 }
@@ -70,7 +73,7 @@ function aptLine(packages: readonly string[]): string {
 
 async function install(): Promise<void> {
   console.log("setup: apt-get update");
-  if (!await apt("apt-get", ["update", "-qq"])) console.error("setup: apt-get update failed");
+  if (!await apt("apt-get", [...WAIT, "update", "-qq"])) console.error("setup: apt-get update failed");
   const wanted: string[] = [];
   for (const { what, packages } of missing()) {
     const name = await available(packages);
@@ -79,9 +82,9 @@ async function install(): Promise<void> {
   }
   if (wanted.length === 0) return;
   console.log(`setup: apt-get install -y --no-install-recommends ${wanted.join(" ")}`);
-  if (await apt("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...wanted])) return;
+  if (await apt("apt-get", [...WAIT, "install", "-y", "-qq", "--no-install-recommends", ...wanted])) return;
   // One package that cannot be installed must not keep the others out.
-  for (const name of wanted) await apt("apt-get", ["install", "-y", "-qq", "--no-install-recommends", name]);
+  for (const name of wanted) await apt("apt-get", [...WAIT, "install", "-y", "-qq", "--no-install-recommends", name]);
 }
 
 async function main(): Promise<number> {
