@@ -19,15 +19,15 @@ const STATX_INO = 0x100;
 const CHUNK_SIZE = 65536;
 
 /**
- * Opens a file of the kernel's, or a directory, for reading.
+ * Opens what bpf(2) takes a file descriptor of: a cgroup's directory, the root of a bpffs, a namespace's file. It can be
+ * passed on, not read.
  *
- * @param path Its absolute path.
- * @param flags Further flags of open(2).
- * @returns Its owner.
+ * @param path The path.
+ * @returns The descriptor's owner.
  * @throws {SyscallError} Where open(2) fails.
  */
-export function openKernelFile(path: string, flags = 0): Fd {
-  const fd = kernel().open(path, O_RDONLY | O_CLOEXEC | flags, 0);
+export function openPath(path: string): Fd {
+  const fd = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) throw new SyscallError({ command: "open", errno: -fd, action: `open ${path}` });
   return Fd.own(fd);
 }
@@ -40,7 +40,7 @@ export function openKernelFile(path: string, flags = 0): Fd {
  * @throws {SyscallError} Where open(2) or read(2) fails.
  */
 export function readKernelFile(path: string): Bytes {
-  using file = openKernelFile(path);
+  using file = openPath(path);
   const chunks: Bytes[] = [];
   let total = 0;
   while (true) {

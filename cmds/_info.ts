@@ -1,0 +1,73 @@
+/**
+ * BPF_OBJ_GET_INFO_BY_FD for maps and BTF objects, and what the readers of all kinds share.
+ *
+ * @module
+ */
+
+import { Attr } from "../ffi/attr.ts";
+import type { FdSource } from "../ffi/fd.ts";
+import { allocate } from "../ffi/memory.ts";
+import { type StructBuffer, structBuffer, type StructName, textOf } from "../ffi/struct_buffer.ts";
+import type { structLayouts } from "../uapi/structs.gen.ts";
+import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
+import { type AnyToken, call } from "./_call.ts";
+import { nameOrNumber } from "./_types.ts";
+import type { BtfInfo, MapInfo, ProgInfoDetail } from "./info.ts";
+
+/** A struct's buffer, by the struct's name. */
+export type InfoBuffer<N extends StructName> = StructBuffer<keyof (typeof structLayouts)[N]["fields"] & string>;
+
+/** Fills an info struct. */
+export function fillInfo<N extends StructName>(token: AnyToken, object: FdSource, info: InfoBuffer<N>): void {
+  const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", object).u32("info_len", info.bytes.length)
+    .pointer("info", info.bytes);
+  call(token, attr, { action: "look up an object's information" });
+}
+
+/** What the kernel tells about a map. */
+export function readMapInfo(token: AnyToken, map: FdSource): MapInfo {
+  const info = structBuffer("bpf_map_info");
+  fillInfo<"bpf_map_info">(token, map, info);
+  return {
+    type: nameOrNumber<MapType>(mapTypes, info.getU32("type")),
+    id: info.getU32("id"),
+    keySize: info.getU32("key_size"),
+    valueSize: info.getU32("value_size"),
+    maxEntries: info.getU32("max_entries"),
+    flags: info.getU32("map_flags"),
+    name: info.getChars("name"),
+    ifindex: info.getU32("ifindex"),
+    btfVmlinuxValueTypeId: info.getU32("btf_vmlinux_value_type_id"),
+    netnsDev: info.getU64("netns_dev"),
+    netnsIno: info.getU64("netns_ino"),
+    btfId: info.getU32("btf_id"),
+    btfKeyTypeId: info.getU32("btf_key_type_id"),
+    btfValueTypeId: info.getU32("btf_value_type_id"),
+    btfVmlinuxId: info.getU32("btf_vmlinux_id"),
+    mapExtra: info.getU64("map_extra"),
+  };
+}
+
+const MAX_MODULE_NAME = 64;
+
+/** What the kernel tells about a BTF object. */
+export function readBtfInfo(token: AnyToken, btf: FdSource, details: readonly ProgInfoDetail[]): BtfInfo {
+  const name = allocate(MAX_MODULE_NAME);
+  const ask = (size: number): InfoBuffer<"bpf_btf_info"> => {
+    const info = structBuffer("bpf_btf_info");
+    info.pointer("name", name).u32("name_len", name.length).pointer("btf", allocate(size)).u32("btf_size", size);
+    fillInfo<"bpf_btf_info">(token, btf, info);
+    return info;
+  };
+  let info = ask(0);
+  const size = info.getU32("btf_size");
+  const wanted = details.includes("btf");
+  if (wanted) info = ask(size);
+  return {
+    id: info.getU32("id"),
+    btfSize: size,
+    name: textOf(name),
+    kernelBtf: info.getU32("kernel_btf") !== 0,
+    ...(wanted ? { btf: info.getBytes("btf") } : {}),
+  };
+}

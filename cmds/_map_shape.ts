@@ -1,0 +1,48 @@
+/**
+ * The sizes of a map's keys and values, which every buffer is checked against before the kernel sees its address.
+ *
+ * @module
+ */
+
+import { Attr } from "../ffi/attr.ts";
+import { possibleCpus } from "../ffi/cpus.ts";
+import type { FdSource } from "../ffi/fd.ts";
+import { structBuffer } from "../ffi/struct_buffer.ts";
+import { mapTypes } from "../uapi/enums.gen.ts";
+import { type AnyToken, call } from "./_call.ts";
+
+/** The sizes of a map's keys and values, in bytes. */
+export interface MapShape {
+  /** Of a key; 0 for a map without keys. */
+  readonly keySize: number;
+  /** Of a value as user space sees it: all CPUs' values of a per-CPU map. */
+  readonly valueSize: number;
+}
+
+/** The map types that have a value for each possible CPU. */
+const PER_CPU: ReadonlySet<number> = new Set([
+  mapTypes.percpu_hash,
+  mapTypes.lru_percpu_hash,
+  mapTypes.percpu_array,
+  mapTypes.percpu_cgroup_storage,
+]);
+
+const shapes = new WeakMap<object, MapShape>();
+
+/** The sizes of a map's keys and values, asked for once for each owned descriptor. */
+export function mapShape(token: AnyToken, map: FdSource): MapShape {
+  const known = typeof map === "object" ? shapes.get(map) : undefined;
+  if (known !== undefined) return known;
+  const info = structBuffer("bpf_map_info");
+  const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
+    .pointer("info", info.bytes);
+  call(token, attr, { action: "look up the sizes of a map" });
+  const shape = shapeOf(info.getU32("type"), info.getU32("key_size"), info.getU32("value_size"));
+  if (typeof map === "object") shapes.set(map, shape);
+  return shape;
+}
+
+function shapeOf(type: number, keySize: number, valueSize: number): MapShape {
+  if (!PER_CPU.has(type)) return { keySize, valueSize };
+  return { keySize, valueSize: Math.ceil(valueSize / 8) * 8 * possibleCpus() };
+}

@@ -1,0 +1,111 @@
+/**
+ * Whether the running kernel knows a command, and which field of an attr it may not know.
+ *
+ * @module
+ */
+
+import { Attr, type AttrField } from "../ffi/attr.ts";
+import { kernel } from "../ffi/kernel.ts";
+import { parseRelease, type Release } from "../tokens/environment.ts";
+import { errnos } from "../uapi/errno.gen.ts";
+import type { CommandName } from "../uapi/enums.gen.ts";
+
+/**
+ * For each command a field that holds a file descriptor. A kernel that knows the command says EBADF, or refuses
+ * permission, where it is none; one that does not, says EINVAL.
+ */
+const PROBES: { readonly [C in CommandName]?: AttrField<C> } = {
+  map_lookup_elem: "map_fd",
+  map_update_elem: "map_fd",
+  map_delete_elem: "map_fd",
+  map_get_next_key: "map_fd",
+  map_lookup_and_delete_elem: "map_fd",
+  map_freeze: "map_fd",
+  map_lookup_batch: "map_fd",
+  map_lookup_and_delete_batch: "map_fd",
+  map_update_batch: "map_fd",
+  map_delete_batch: "map_fd",
+  prog_test_run: "prog_fd",
+  obj_get_info_by_fd: "bpf_fd",
+  raw_tracepoint_open: "prog_fd",
+  link_create: "prog_fd",
+  link_update: "link_fd",
+  link_detach: "link_fd",
+  iter_create: "link_fd",
+  prog_bind_map: "prog_fd",
+  token_create: "bpffs_fd",
+  prog_stream_read_by_fd: "prog_fd",
+  prog_assoc_struct_ops: "prog_fd",
+};
+
+const NO_FD = 0xffffffff;
+
+/**
+ * Whether the running kernel knows a command, by asking it.
+ *
+ * @returns False only where the kernel was asked and does not.
+ */
+export function isCommandKnown<C extends CommandName>(command: C): boolean {
+  const field = PROBES[command] as AttrField<C> | undefined;
+  if (field === undefined) return true;
+  const attr = new Attr(command).u32(field, NO_FD);
+  return kernel().bpf(attr.number, attr.bytes, attr.bytes.length) !== -errnos.EINVAL;
+}
+
+/** Fields that came after their command, with the release that brought them. */
+const LATER_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  map_create: {
+    excl_prog_hash: "6.18",
+    map_token_fd: "6.9",
+    value_type_btf_obj_fd: "6.9",
+    map_extra: "5.16",
+    btf_vmlinux_value_type_id: "5.6",
+  },
+  prog_load: {
+    signature: "6.18",
+    fd_array_cnt: "6.14",
+    prog_token_fd: "6.9",
+    core_relos: "5.17",
+    fd_array: "5.14",
+    attach_btf_id: "5.5",
+  },
+  btf_load: { btf_token_fd: "6.9" },
+  obj_pin: { path_fd: "6.5" },
+  obj_get: { path_fd: "6.5" },
+  prog_attach: { expected_revision: "6.6", relative_fd: "6.6", replace_bpf_fd: "5.6" },
+  prog_detach: { expected_revision: "6.6", relative_fd: "6.6" },
+  prog_query: { link_ids: "6.6", prog_attach_flags: "6.0" },
+  prog_test_run: { batch_size: "5.18", flags: "5.10", ctx_in: "5.2" },
+  raw_tracepoint_open: { cookie: "6.10" },
+  btf_get_fd_by_id: { fd_by_id_token_fd: "6.17" },
+  link_create: {
+    "tracing_multi.ids": "7.2",
+    "cgroup.expected_revision": "6.16",
+    "cgroup.relative_fd": "6.16",
+    "netkit.expected_revision": "6.7",
+    "uprobe_multi.path": "6.6",
+    "tcx.expected_revision": "6.6",
+    "netfilter.pf": "6.4",
+    map_fd: "6.4",
+    "tracing.cookie": "5.19",
+    "kprobe_multi.cnt": "5.18",
+    "perf_event.bpf_cookie": "5.15",
+  },
+};
+
+/**
+ * The newest field that is set and came after the running kernel's release: what EINVAL and E2BIG are likely about.
+ *
+ * @returns The field and its release; undefined where the kernel should know every field that is set.
+ */
+export function newestUnknownField<C extends CommandName>(
+  attr: Attr<C>,
+  running: Release,
+): { field: string; since: string } | undefined {
+  const later = LATER_FIELDS[attr.command] ?? {};
+  const touched = new Set(attr.written);
+  for (const [field, since] of Object.entries(later)) {
+    if (touched.has(field) && running < parseRelease(since)) return { field, since };
+  }
+  return undefined;
+}

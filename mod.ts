@@ -1,0 +1,165 @@
+/**
+ * Linux eBPF for Deno: the whole bpf(2) system call from TypeScript, every call gated by a permission token that
+ * mirrors the kernel's own checks. It needs `--allow-ffi` and nothing else; importing it opens nothing.
+ *
+ * @example
+ * ```ts
+ * import { acquire, mapCreate, mapLookupElem, mapUpdateElem } from "@bpf/deno";
+ *
+ * const token = acquire("CAP_BPF");
+ * using map = mapCreate(token, { type: "hash", keySize: 4, valueSize: 8, maxEntries: 16, name: "hits" });
+ * const key = new Uint8Array([1, 0, 0, 0]);
+ * mapUpdateElem(token, map, { key, value: new Uint8Array(8).fill(7) });
+ * console.log(mapLookupElem(token, map, { key }));
+ * ```
+ *
+ * @module
+ */
+
+// Permission tokens
+export { type Capability } from "./tokens/capabilities.ts";
+export { type PermissionRequest } from "./tokens/check.ts";
+export { type Environment, type Release } from "./tokens/environment.ts";
+export { type Restrictions } from "./tokens/restrictions.ts";
+export { type MapFeature, type ProgFeature } from "./tokens/rules.ts";
+export { type AttachToken, type CommandToken, type MapToken, type ProgToken } from "./tokens/requirements.ts";
+export {
+  acquire,
+  acquireDelegated,
+  type AuditedCall,
+  type AuditListener,
+  PermissionToken,
+  type Verdict,
+} from "./tokens/token.ts";
+export { BpfToken, type BpfTokenRights } from "./tokens/bpf_token.ts";
+
+// Errors
+export {
+  errnoMeaning,
+  errnoName,
+  NotSupportedError,
+  PermissionError,
+  SyscallError,
+  VerifierError,
+} from "./errors.ts";
+
+// File descriptors
+export { Fd, type FdSource } from "./ffi/fd.ts";
+export { openPath } from "./ffi/kernel_file.ts";
+
+// Commands
+export { mapCreate, type MapBtf, type MapCreateOptions, mapFreeze } from "./cmds/map.ts";
+export {
+  type ElemCommand,
+  type ElemOptions,
+  mapDeleteElem,
+  MapElemCall,
+  mapGetNextKey,
+  mapLookupAndDeleteElem,
+  mapLookupElem,
+  mapUpdateElem,
+  type UpdateElemOptions,
+  type UpdateMode,
+} from "./cmds/map_elem.ts";
+export {
+  type BatchError,
+  type BatchOptions,
+  type BatchResult,
+  type LookupBatchOptions,
+  mapDeleteBatch,
+  mapLookupAndDeleteBatch,
+  mapLookupBatch,
+  mapUpdateBatch,
+  type UpdateBatchOptions,
+} from "./cmds/map_batch.ts";
+export {
+  progAssocStructOps,
+  progBindMap,
+  type ProgBtf,
+  progLoad,
+  type ProgLoadOptions,
+  type RecordArray,
+} from "./cmds/prog.ts";
+export { type LogOptions } from "./cmds/_log.ts";
+export {
+  type Anchor,
+  type AttachTarget,
+  progAttach,
+  type ProgAttachOptions,
+  progDetach,
+  type ProgDetachOptions,
+  progQuery,
+  type ProgQueryOptions,
+  type ProgQueryResult,
+} from "./cmds/prog_attach.ts";
+export {
+  type ProgStream,
+  progStreamRead,
+  progTestRun,
+  type ProgTestRunOptions,
+  type ProgTestRunResult,
+} from "./cmds/prog_run.ts";
+export {
+  type InfoOf,
+  type ObjectKind,
+  objGet,
+  objGetInfoByFd,
+  type ObjGetOptions,
+  type ObjInfoOptions,
+  objPin,
+  type PathOptions,
+} from "./cmds/obj.ts";
+export {
+  type BtfInfo,
+  type LinkInfo,
+  type LinkInfoBase,
+  type MapInfo,
+  type PerfEventLinkInfo,
+  type ProgInfo,
+  type ProgInfoDetail,
+} from "./cmds/info.ts";
+export {
+  btfGetFdById,
+  btfGetNextId,
+  linkGetFdById,
+  linkGetNextId,
+  mapGetFdById,
+  mapGetNextId,
+  progGetFdById,
+  progGetNextId,
+} from "./cmds/id.ts";
+export { rawTracepointOpen, type RawTracepointOptions } from "./cmds/raw_tracepoint.ts";
+export { taskFdQuery, type TaskFdQueryResult, type TaskFdType } from "./cmds/task.ts";
+export { btfLoad, type BtfLoadOptions } from "./cmds/btf.ts";
+export {
+  type IterLinkInfo,
+  type KprobeMulti,
+  linkCreate,
+  type LinkCreateOptions,
+  linkDetach,
+  type LinkPlace,
+  linkUpdate,
+  type LinkUpdateOptions,
+  type TracingMulti,
+  type UprobeMulti,
+} from "./cmds/link.ts";
+export { iterCreate } from "./cmds/iter.ts";
+export { enableStats, type StatsType } from "./cmds/stats.ts";
+export { tokenCreate } from "./cmds/token.ts";
+export { formatCall } from "./cmds/format_call.ts";
+
+// Numbers and names of the kernel's API
+export {
+  type AttachType,
+  attachTypes,
+  type CommandName,
+  commands,
+  type HelperName,
+  helpers,
+  type LinkType,
+  linkTypes,
+  type MapType,
+  mapTypes,
+  type ProgType,
+  progTypes,
+} from "./uapi/enums.gen.ts";
