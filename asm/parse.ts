@@ -1,36 +1,6 @@
 /**
- * The text assembler: the language that {@linkcode print} writes, and that the kernel's verifier speaks.
- *
- * A line holds at most one instruction. Before it may stand labels (`name:`), the number of a slot (`0:`) and an
- * opcode (`(b7)`), which is held against the instruction; after it a comment, from `;`, `//`, or a `#` that follows a
- * space. Numbers are decimal or `0x`, with an optional sign. `r0` to `r10` are 64 bits wide, `w0` to `w10` their lower
- * 32. `<to>` is a label or a distance in slots, `pc+3` or `+3`; spaces inside an instruction do not matter.
- *
- * | text | what it is |
- * |---|---|
- * | `r1 = r2`, `w1 = 5`, `r1 = (s8)r2` | moves, plain and sign extending |
- * | `r1 += r2` and `-= *= /= s/= %= s%= &= \|= ^= <<= >>= s>>=` | arithmetic, with a register or a 32-bit number |
- * | `r1 = -r1`, `r1 = be16 r1`, `le32`, `bswap64` | negation, byte order |
- * | `r1 = addr_space_cast(r2, 0, 1)` | a cast between address spaces |
- * | `r1 = *(u32 *)(r2 +4)`, `r1 = *(s8 *)(r2 -1)` | loads |
- * | `*(u8 *)(r1 +0) = r2`, `*(u64 *)(r10 -8) = 0` | stores |
- * | `r0 = *(u16 *)skb[12]`, `r0 = *(u8 *)skb[r1 + 2]` | loads from a packet |
- * | `lock *(u64 *)(r1 +0) += r2` and `\|= &= ^=` | atomic operations |
- * | `r2 = atomic64_fetch_add((u64 *)(r1 +0), r2)`, `atomic_xchg` | the same, handing back what was there |
- * | `r0 = atomic_cmpxchg((u32 *)(r1 +0), r0, r2)` | compare and exchange |
- * | `r0 = load_acquire((u8 *)(r1 +0))`, `store_release((u8 *)(r1 +0), r2)` | ordered loads and stores |
- * | `goto <to>`, `gotol <to>`, `may_goto <to>`, `gotox r1` | jumps |
- * | `if r1 == 0 goto <to>` and `!= > >= < <= & s> s>= s< s<=`, `if w1 …` | jumps on a condition |
- * | `call map_lookup_elem`, `call bpf_map_lookup_elem#1`, `call 1` | calls of helpers |
- * | `call name`, `call pc+3` | calls of functions here; a label goes before a helper of the same name |
- * | `call kfunc 77`, `call kfunc 77 fd 2`, `call name#77` | calls of kernel functions by BTF id |
- * | `exit` | the end |
- * | `r1 = 42 ll` | a 64-bit number |
- * | `r1 = map_fd 5 ll`, `r1 = map_idx 0 ll` | a map |
- * | `r1 = map_value 5 + 8 ll`, `r1 = map_idx_value 0 + 8 ll` | an address inside a map's value |
- * | `r1 = btf_id 77 ll`, `r1 = btf_id 77 fd 5 ll` | a variable of the kernel, or of a module |
- * | `r1 = func <to> ll` | the address of a function here |
- * | `.insn 0xb7, 0, 0, 0, 5` | opcode, dst, src, off, imm (and for 0x18 the upper imm) as they are |
+ * The text assembler: the language that {@linkcode print} writes, and that the kernel's verifier speaks;
+ * {@linkcode parse} describes it.
  *
  * @module
  */
@@ -65,7 +35,38 @@ function instruction(line: Line, labels: ReadonlySet<string>): Insn {
 }
 
 /**
- * Parses a program's text; the {@link "parse"|module} shows the language.
+ * Parses a program's text, in the language that {@linkcode print} writes.
+ *
+ * A line holds at most one instruction. Before it may stand labels (`name:`), the number of a slot (`0:`) and an
+ * opcode (`(b7)`), which is held against the instruction; after it a comment, from `;`, `//`, or a `#` that follows a
+ * space. Numbers are decimal or `0x`, with an optional sign. `r0` to `r10` are 64 bits wide, `w0` to `w10` their lower
+ * 32. `<to>` is a label or a distance in slots, `pc+3` or `+3`; spaces inside an instruction do not matter.
+ *
+ * | text | what it is |
+ * |---|---|
+ * | `r1 = r2`, `w1 = 5`, `r1 = (s8)r2` | moves, plain and sign extending |
+ * | `r1 += r2` and `-= *= /= s/= %= s%= &= \|= ^= <<= >>= s>>=` | arithmetic, with a register or a 32-bit number |
+ * | `r1 = -r1`, `r1 = be16 r1`, `le32`, `bswap64` | negation, byte order |
+ * | `r1 = addr_space_cast(r2, 0, 1)` | a cast between address spaces |
+ * | `r1 = *(u32 *)(r2 +4)`, `r1 = *(s8 *)(r2 -1)` | loads |
+ * | `*(u8 *)(r1 +0) = r2`, `*(u64 *)(r10 -8) = 0` | stores |
+ * | `r0 = *(u16 *)skb[12]`, `r0 = *(u8 *)skb[r1 + 2]` | loads from a packet |
+ * | `lock *(u64 *)(r1 +0) += r2` and `\|= &= ^=` | atomic operations |
+ * | `r2 = atomic64_fetch_add((u64 *)(r1 +0), r2)`, `atomic_xchg` | the same, handing back what was there |
+ * | `r0 = atomic_cmpxchg((u32 *)(r1 +0), r0, r2)` | compare and exchange |
+ * | `r0 = load_acquire((u8 *)(r1 +0))`, `store_release((u8 *)(r1 +0), r2)` | ordered loads and stores |
+ * | `goto <to>`, `gotol <to>`, `may_goto <to>`, `gotox r1` | jumps |
+ * | `if r1 == 0 goto <to>` and `!= > >= < <= & s> s>= s< s<=`, `if w1 …` | jumps on a condition |
+ * | `call map_lookup_elem`, `call bpf_map_lookup_elem#1`, `call 1` | calls of helpers |
+ * | `call name`, `call pc+3` | calls of functions here; a label goes before a helper of the same name |
+ * | `call kfunc 77`, `call kfunc 77 fd 2`, `call name#77` | calls of kernel functions by BTF id |
+ * | `exit` | the end |
+ * | `r1 = 42 ll` | a 64-bit number |
+ * | `r1 = map_fd 5 ll`, `r1 = map_idx 0 ll` | a map |
+ * | `r1 = map_value 5 + 8 ll`, `r1 = map_idx_value 0 + 8 ll` | an address inside a map's value |
+ * | `r1 = btf_id 77 ll`, `r1 = btf_id 77 fd 5 ll` | a variable of the kernel, or of a module |
+ * | `r1 = func <to> ll` | the address of a function here |
+ * | `.insn 0xb7, 0, 0, 0, 5` | opcode, dst, src, off, imm (and for 0x18 the upper imm) as they are |
  *
  * @param text The text
  * @returns The instructions, their labels resolved

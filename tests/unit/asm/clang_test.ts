@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import * as asm from "../../../asm/mod.ts";
+import { kernelTest } from "../../_kernel_test.ts";
 import { hasTool, run } from "../../_tools.ts";
 
 const { r0, r1, r10, r2, r3, r9 } = asm;
@@ -183,15 +184,8 @@ async function clang(source: string): Promise<Uint8Array<ArrayBuffer>> {
 
 const CLANG = hasTool("clang-19") ? "clang-19" : "clang";
 
-/** A test that needs clang: skipped where there is none, but failed where CI is set. */
 function clangTest(name: string, fn: () => Promise<void>): void {
-  const isMissing = !hasTool(CLANG);
-  const isFailure = isMissing && Boolean(Deno.env.get("CI"));
-  Deno.test({
-    name: isMissing && !isFailure ? `${name} (skipped: no clang)` : name,
-    ignore: isMissing && !isFailure,
-    fn: () => isFailure ? Promise.reject(new Error("Cannot run this test: no clang (deno task setup)")) : fn(),
-  });
+  kernelTest(name, { root: false, tools: [CLANG] }, fn);
 }
 
 const GROUPS: Readonly<Record<string, readonly Row[]>> = {
