@@ -34,21 +34,14 @@ export {
 export { BpfToken, type BpfTokenRights } from "./tokens/bpf_token.ts";
 
 // Errors
-export {
-  errnoMeaning,
-  errnoName,
-  NotSupportedError,
-  PermissionError,
-  SyscallError,
-  VerifierError,
-} from "./errors.ts";
+export { errnoMeaning, errnoName, NotSupportedError, PermissionError, SyscallError, VerifierError } from "./errors.ts";
 
 // File descriptors
 export { Fd, type FdSource } from "./ffi/fd.ts";
 export { openPath } from "./ffi/kernel_file.ts";
 
 // Commands
-export { mapCreate, type MapBtf, type MapCreateOptions, mapFreeze } from "./cmds/map.ts";
+export { type MapBtf, mapCreate, type MapCreateOptions, mapFreeze } from "./cmds/map.ts";
 export {
   type ElemCommand,
   type ElemOptions,
@@ -147,6 +140,12 @@ export { iterCreate } from "./cmds/iter.ts";
 export { enableStats, type StatsType } from "./cmds/stats.ts";
 export { tokenCreate } from "./cmds/token.ts";
 export { formatCall } from "./cmds/format_call.ts";
+
+// Maps
+export { RingBuffer, type RingBufferEventsOptions } from "./maps/ring_buffer.ts";
+
+// Instructions; the rest of the assembler is in @bpf/deno/asm
+export { asm, type AsmValue } from "./asm/mod.ts";
 
 // Numbers and names of the kernel's API
 export {

@@ -202,7 +202,10 @@ function writeMembers(attr: LinkAttr, options: LinkCreateOptions): number {
  * import { acquire, asm, linkCreate, progLoad } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF", "CAP_NET_ADMIN");
- * using prog = progLoad(token, { type: "xdp", license: "GPL", insns: asm`r0 = 2; exit` });
+ * using prog = progLoad(token, { type: "xdp", license: "GPL", insns: asm`
+ *   r0 = 2
+ *   exit
+ * ` });
  * using link = linkCreate(token, { prog, target: { ifindex: 2 }, attachType: "xdp" });
  * console.log(link.fd);
  * ```

@@ -128,7 +128,10 @@ function writeBtf(attr: Attr<"prog_load">, btf: ProgBtf): void {
  * import { acquire, asm, progLoad } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF");
- * using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: asm`r0 = 0; exit` });
+ * using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: asm`
+ *   r0 = 0
+ *   exit
+ * ` });
  * console.log(prog.fd);
  * ```
  *

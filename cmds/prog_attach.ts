@@ -90,7 +90,10 @@ function attachment(command: "prog_attach" | "prog_detach", options: ProgDetachO
  * import { acquire, asm, openPath, progAttach, progDetach, progLoad } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF", "CAP_NET_ADMIN");
- * using prog = progLoad(token, { type: "cgroup_device", license: "GPL", insns: asm`r0 = 1; exit` });
+ * using prog = progLoad(token, { type: "cgroup_device", license: "GPL", insns: asm`
+ *   r0 = 1
+ *   exit
+ * ` });
  * using cgroup = openPath("/sys/fs/cgroup/mine");
  * progAttach(token, prog, { target: { fd: cgroup }, attachType: "cgroup_device" });
  * progDetach(token, { target: { fd: cgroup }, attachType: "cgroup_device", prog });

@@ -54,7 +54,10 @@ const NOTHING: Bytes = new Uint8Array(0);
  * import { acquire, asm, progLoad, progTestRun } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF");
- * using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: asm`r0 = 7; exit` });
+ * using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: asm`
+ *   r0 = 7
+ *   exit
+ * ` });
  * console.log(progTestRun(token, prog, { data: new Uint8Array(64) }).returnValue);
  * ```
  *

@@ -25,7 +25,10 @@ export interface RawTracepointOptions {
  * import { acquire, asm, progLoad, rawTracepointOpen } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF", "CAP_PERFMON");
- * using prog = progLoad(token, { type: "raw_tracepoint", license: "GPL", insns: asm`r0 = 0; exit` });
+ * using prog = progLoad(token, { type: "raw_tracepoint", license: "GPL", insns: asm`
+ *   r0 = 0
+ *   exit
+ * ` });
  * using link = rawTracepointOpen(token, prog, { name: "sched_process_exec" });
  * console.log(link.fd);
  * ```

@@ -73,7 +73,12 @@ export class Epoll implements Disposable {
     }
   }
 
-  /** Ends the wait that is under way, and every later one at once. */
+  /** Takes back a {@link Epoll.wake}, so that later waits wait again. */
+  rest(): void {
+    if (!this.#wakeUp.closed) kernel().read(this.#wakeUp.fd, allocate(8));
+  }
+
+  /** Ends the wait that is under way, and every later one at once until {@link Epoll.rest}. */
   wake(): void {
     if (this.#wakeUp.closed) return;
     const one = allocate(8);

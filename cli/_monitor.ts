@@ -1,0 +1,422 @@
+/**
+ * The eBPF half of the demo: programs that count system calls and report new processes, assembled here and now.
+ *
+ * @module
+ */
+
+import {
+  asm,
+  type Fd,
+  mapCreate,
+  mapLookupAndDeleteBatch,
+  mapLookupElem,
+  type PermissionToken,
+  progLoad,
+  progTestRun,
+  rawTracepointOpen,
+  RingBuffer,
+  SyscallError,
+} from "../mod.ts";
+import { fileId, tryReadKernelLink } from "../ffi/kernel_file.ts";
+
+/** A token with what counting system calls asks for. */
+export type MonitorToken = PermissionToken<"CAP_BPF" | "CAP_PERFMON">;
+
+/** How often a process made one system call. */
+export interface Count {
+  /** Its number in the demo's PID namespace; undefined where it is not in there. */
+  readonly pid: number | undefined;
+  /** Its number in the initial PID namespace. */
+  readonly hostPid: number;
+  /** Its name: at most 15 bytes. */
+  readonly comm: string;
+  /** The system call's number. */
+  readonly nr: number;
+  /** How often. */
+  readonly count: number;
+}
+
+/** A process that began to run a program. */
+export interface Exec {
+  /** Its number in the demo's PID namespace; undefined where it is not in there. */
+  readonly pid: number | undefined;
+  /** Its number in the initial PID namespace. */
+  readonly hostPid: number;
+  /** The user who runs it. */
+  readonly uid: number;
+  /** Its name: at most 15 bytes. */
+  readonly comm: string;
+  /** The file that was asked for: at most 127 bytes. */
+  readonly filename: string;
+}
+
+/** The PID namespace whose numbers are shown. */
+interface PidNamespace {
+  /** Whether it is the initial one, in which every process has a number. */
+  readonly initial: boolean;
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
+
+const MAX_COUNTS = 16384;
+const KEY_SIZE = 8;
+/** u64 count; char comm[16]; u32 pid; u32 padding. */
+const VALUE_SIZE = 32;
+const BATCH = 2048;
+
+const RING_SIZE = 256 * 1024;
+const FILENAME_SIZE = 128;
+/** u32 hostPid, pid, uid, padding; char comm[16]; char filename[128]. */
+const EVENT_SIZE = 32 + FILENAME_SIZE;
+
+/** Where struct pt_regs has the first and the second argument of a system call. */
+const ARGUMENTS: Readonly<Record<string, readonly [first: number, second: number]>> = {
+  x86_64: [112, 104],
+  aarch64: [0, 8],
+};
+/** execve takes the file as its first argument, execveat as its second. */
+const EXECVE: Readonly<Record<string, readonly [execve: number, execveat: number]>> = {
+  x86_64: [59, 322],
+  aarch64: [221, 281],
+};
+
+function ownPidNamespace(): PidNamespace {
+  const initial = (tryReadKernelLink("/proc/self/ns/pid") ?? INITIAL_PID_NAMESPACE) === INITIAL_PID_NAMESPACE;
+  return initial ? { initial, device: 0n, inode: 0n } : { initial, ...fileId("/proc/self/ns/pid") };
+}
+
+/** This process's number in the initial PID namespace: a program that runs in it is asked. */
+function ownHostPid(token: MonitorToken): number {
+  using prog = progLoad(token, {
+    type: "raw_tracepoint",
+    license: "GPL",
+    name: "own_pid",
+    insns: asm`
+      call get_current_pid_tgid
+      r0 >>= 32
+      exit
+    `,
+  });
+  return progTestRun(token, prog).returnValue;
+}
+
+/** r9 = the process's number in our PID namespace, 0 where it has none; r8 is its number in the initial one. */
+function pidInNamespace({ initial, device, inode }: PidNamespace): string {
+  return initial ? "r9 = r8" : `
+    *(u64 *)(r10 -8) = 0
+    r1 = ${device} ll
+    r2 = ${inode} ll
+    r3 = r10
+    r3 += -8
+    r4 = 8
+    call get_ns_current_pid_tgid
+    r9 = *(u32 *)(r10 -4)
+  `;
+}
+
+/** Leaves a program early for the demo's own calls, and for all but one process where one was asked for. */
+function filter(ownPid: number, onlyPid: number | undefined, namespace: PidNamespace): string {
+  return `
+    r6 = r1
+    call get_current_pid_tgid
+    r0 >>= 32
+    r8 = r0
+    if r8 == ${ownPid} goto out
+    ${pidInNamespace(namespace)}
+    ${onlyPid === undefined ? "" : `if r9 != ${onlyPid} goto out`}
+  `;
+}
+
+function countingProgram(maps: { counts: Fd; lost: Fd; files: Fd }, head: string): Uint8Array<ArrayBuffer> {
+  const [first, second] = ARGUMENTS[Deno.build.arch];
+  const [execve, execveat] = EXECVE[Deno.build.arch];
+  return asm`
+      ${head}
+      r7 = *(u64 *)(r6 +8)          ; the system call's number
+      *(u32 *)(r10 -48) = r8        ; key: hostPid, nr
+      *(u32 *)(r10 -44) = r7
+
+      r1 = ${first}                 ; the file of an execve, for the program below
+      if w7 == ${execve} goto file
+      r1 = ${second}
+      if w7 != ${execveat} goto count
+    file:
+      r3 = *(u64 *)(r6 +0)
+      r3 += r1
+      r1 = r10
+      r1 += -8
+      r2 = 8
+      call probe_read_kernel
+      *(u64 *)(r10 -184) = 0        ; a file name, zeroed
+      *(u64 *)(r10 -176) = 0
+      *(u64 *)(r10 -168) = 0
+      *(u64 *)(r10 -160) = 0
+      *(u64 *)(r10 -152) = 0
+      *(u64 *)(r10 -144) = 0
+      *(u64 *)(r10 -136) = 0
+      *(u64 *)(r10 -128) = 0
+      *(u64 *)(r10 -120) = 0
+      *(u64 *)(r10 -112) = 0
+      *(u64 *)(r10 -104) = 0
+      *(u64 *)(r10 -96) = 0
+      *(u64 *)(r10 -88) = 0
+      *(u64 *)(r10 -80) = 0
+      *(u64 *)(r10 -72) = 0
+      *(u64 *)(r10 -64) = 0
+      r1 = r10
+      r1 += -184
+      r2 = ${FILENAME_SIZE}
+      r3 = *(u64 *)(r10 -8)
+      call probe_read_user_str
+      r1 = map_fd ${maps.files} ll
+      r2 = r10
+      r2 += -48
+      r3 = r10
+      r3 += -184
+      r4 = 0
+      call map_update_elem
+
+    count:
+      r1 = map_fd ${maps.counts} ll
+      r2 = r10
+      r2 += -48
+      call map_lookup_elem
+      if r0 != 0 goto add
+
+      *(u64 *)(r10 -40) = 1         ; value: count, comm, pid
+      r1 = r10
+      r1 += -32
+      r2 = 16
+      call get_current_comm
+      *(u64 *)(r10 -16) = r9
+      r1 = map_fd ${maps.counts} ll
+      r2 = r10
+      r2 += -48
+      r3 = r10
+      r3 += -40
+      r4 = 1                        ; BPF_NOEXIST
+      call map_update_elem
+      if r0 == 0 goto out
+      r1 = map_fd ${maps.counts} ll ; another thread was faster, or the map is full
+      r2 = r10
+      r2 += -48
+      call map_lookup_elem
+      if r0 != 0 goto add
+      *(u32 *)(r10 -48) = 0
+      r1 = map_fd ${maps.lost} ll
+      r2 = r10
+      r2 += -48
+      call map_lookup_elem
+      if r0 == 0 goto out
+    add:
+      r1 = 1
+      lock *(u64 *)(r0 +0) += r1
+    out:
+      r0 = 0
+      exit
+  `;
+}
+
+function execProgram(maps: { ring: Fd; lost: Fd; files: Fd }, head: string): Uint8Array<ArrayBuffer> {
+  const [execve, execveat] = EXECVE[Deno.build.arch];
+  return asm`
+      ${head}
+      r1 = map_fd ${maps.ring} ll
+      r2 = ${EVENT_SIZE}
+      r3 = 0
+      call ringbuf_reserve
+      if r0 == 0 goto full
+      r7 = r0
+      *(u32 *)(r7 +0) = r8
+      *(u32 *)(r7 +4) = r9
+      call get_current_uid_gid
+      *(u32 *)(r7 +8) = r0
+      *(u32 *)(r7 +12) = 0
+      r1 = r7
+      r1 += 16
+      r2 = 16
+      call get_current_comm
+      *(u8 *)(r7 +32) = 0
+      *(u32 *)(r10 -16) = r8        ; the file that this process asked for by execve, or else by execveat
+      *(u32 *)(r10 -12) = ${execve}
+      r1 = map_fd ${maps.files} ll
+      r2 = r10
+      r2 += -16
+      call map_lookup_elem
+      if r0 != 0 goto copy
+      *(u32 *)(r10 -12) = ${execveat}
+      r1 = map_fd ${maps.files} ll
+      r2 = r10
+      r2 += -16
+      call map_lookup_elem
+      if r0 == 0 goto submit
+    copy:
+      r3 = r0
+      r1 = r7
+      r1 += 32
+      r2 = ${FILENAME_SIZE}
+      call probe_read_kernel
+      r1 = map_fd ${maps.files} ll
+      r2 = r10
+      r2 += -16
+      call map_delete_elem
+    submit:
+      r1 = r7
+      r2 = 0
+      call ringbuf_submit
+      goto out
+    full:
+      *(u32 *)(r10 -16) = 1
+      r1 = map_fd ${maps.lost} ll
+      r2 = r10
+      r2 += -16
+      call map_lookup_elem
+      if r0 == 0 goto out
+      r1 = 1
+      lock *(u64 *)(r0 +0) += r1
+    out:
+      r0 = 0
+      exit
+  `;
+}
+
+const decoder = new TextDecoder();
+
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+/** Counts the system calls of the whole machine, and reports new processes, until it is disposed of. */
+export class SyscallMonitor implements Disposable {
+  readonly #token: MonitorToken;
+  readonly #stack: DisposableStack;
+  readonly #counts: Fd;
+  readonly #lost: Fd;
+  readonly #ring: RingBuffer;
+  readonly #namespace = ownPidNamespace();
+  #keys = new Uint8Array(KEY_SIZE * BATCH);
+  #values = new Uint8Array(VALUE_SIZE * BATCH);
+
+  /**
+   * Makes the maps, loads the programs and attaches them.
+   *
+   * @param token The permission to do so.
+   * @param onlyPid The only process to look at, by its number in the demo's PID namespace.
+   */
+  constructor(token: MonitorToken, onlyPid?: number) {
+    this.#token = token;
+    using stack = new DisposableStack();
+    const counts = stack.use(mapCreate(token, {
+      type: "hash",
+      keySize: KEY_SIZE,
+      valueSize: VALUE_SIZE,
+      maxEntries: MAX_COUNTS,
+      name: "syscall_counts",
+    }));
+    const lost = stack.use(mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 2, name: "lost" }));
+    const files = stack.use(mapCreate(token, {
+      type: "lru_hash",
+      keySize: KEY_SIZE,
+      valueSize: FILENAME_SIZE,
+      maxEntries: 1024,
+      name: "exec_files",
+    }));
+    const ring = stack.use(mapCreate(token, { type: "ringbuf", maxEntries: RING_SIZE, name: "execs" }));
+    this.#ring = stack.use(new RingBuffer(token, ring));
+
+    const head = filter(ownHostPid(token), onlyPid, this.#namespace);
+    const attach = (tracepoint: string, name: string, insns: Uint8Array<ArrayBuffer>): void => {
+      using prog = progLoad(token, { type: "raw_tracepoint", license: "GPL", name, insns });
+      stack.use(rawTracepointOpen(token, prog, { name: tracepoint }));
+    };
+    attach("sys_enter", "count_syscalls", countingProgram({ counts, lost, files }, head));
+    attach("sched_process_exec", "report_execs", execProgram({ ring, lost, files }, head));
+
+    this.#counts = counts;
+    this.#lost = lost;
+    this.#stack = stack.move();
+  }
+
+  /**
+   * What was counted since the last call, one entry a process and system call.
+   *
+   * @returns The counts. The kernel starts again from zero.
+   */
+  takeCounts(): Count[] {
+    const counts: Count[] = [];
+    let inBatch: Uint8Array<ArrayBuffer> | undefined;
+    let outBatch = new Uint8Array(KEY_SIZE);
+    while (true) {
+      const room = this.#keys.length / KEY_SIZE;
+      try {
+        const { count, done } = mapLookupAndDeleteBatch(this.#token, this.#counts, {
+          keys: this.#keys,
+          values: this.#values,
+          count: room,
+          inBatch,
+          outBatch,
+        });
+        for (let index = 0; index < count; index++) counts.push(this.#countAt(index));
+        if (done) return counts;
+        [inBatch, outBatch] = [outBatch, inBatch ?? new Uint8Array(KEY_SIZE)];
+      } catch (error) {
+        // One bucket of the hash has more entries than there is room for.
+        if (!(error instanceof SyscallError) || error.code !== "ENOSPC" || room > MAX_COUNTS) throw error;
+        this.#keys = new Uint8Array(2 * this.#keys.length);
+        this.#values = new Uint8Array(2 * this.#values.length);
+      }
+    }
+  }
+
+  #countAt(index: number): Count {
+    const [key, value] = [new DataView(this.#keys.buffer), new DataView(this.#values.buffer)];
+    const at = index * VALUE_SIZE;
+    return {
+      hostPid: key.getUint32(index * KEY_SIZE, true),
+      nr: key.getUint32(index * KEY_SIZE + 4, true),
+      count: Number(value.getBigUint64(at, true)),
+      comm: text(this.#values.subarray(at + 8, at + 24)),
+      pid: value.getUint32(at + 24, true) || undefined,
+    };
+  }
+
+  /**
+   * New processes, as they come.
+   *
+   * @param signal Ends the iteration.
+   * @returns An iterable over them.
+   */
+  async *execs(signal: AbortSignal): AsyncGenerator<Exec, void, undefined> {
+    for await (const record of this.#ring.events({ signal })) {
+      const view = new DataView(record.buffer, record.byteOffset, record.length);
+      yield {
+        hostPid: view.getUint32(0, true),
+        pid: view.getUint32(4, true) || undefined,
+        uid: view.getUint32(8, true),
+        comm: text(record.subarray(16, 32)),
+        filename: text(record.subarray(32)),
+      };
+    }
+  }
+
+  /**
+   * What there was no room for, since the start.
+   *
+   * @returns System calls that were not counted, and new processes that were not reported.
+   */
+  lost(): { calls: number; execs: number } {
+    const at = (index: number): number => {
+      const value = mapLookupElem(this.#token, this.#lost, { key: new Uint8Array([index, 0, 0, 0]) });
+      return value === undefined ? 0 : Number(new DataView(value.buffer).getBigUint64(0, true));
+    };
+    return { calls: at(0), execs: at(1) };
+  }
+
+  /** Detaches the programs and frees them and the maps. */
+  [Symbol.dispose](): void {
+    this.#stack.dispose();
+  }
+}
