@@ -66,6 +66,7 @@ const HINTS: { readonly [C in CommandName]?: Hints } = {
   map_update_batch: { ...BATCH, E2BIG: "the map is full" },
   map_delete_batch: { ...BATCH, ENOENT: "the map has no such key" },
   map_freeze: {
+    EPERM: "the map is frozen already, or was opened read-only",
     EBUSY: "the map is frozen already, or mapped writable into a process",
     ENOTSUPP: "maps of this type, or with such values, cannot be frozen",
     EINVAL: "maps of this type cannot be frozen",

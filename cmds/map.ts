@@ -20,7 +20,7 @@ export interface MapBtf {
   fd: FdSource;
   /** The type id of the key; 0 for none. C name: `btf_key_type_id`. @default {0} */
   keyTypeId?: number | undefined;
-  /** The type id of the value. C name: `btf_value_type_id`. */
+  /** The type id of the value; 0 for struct_ops, which has to have a BTF object all the same. C name: `btf_value_type_id`. */
   valueTypeId: number;
 }
 
@@ -136,7 +136,8 @@ export function mapCreate<const T extends MapType | number>(token: MapToken<T>, 
  *
  * @param token A permission token.
  * @param map The map.
- * @throws {SyscallError} EBUSY where it is frozen already, or mapped writable; ENOTSUPP for types that cannot be.
+ * @throws {SyscallError} EPERM (EBUSY before 6.5) where it is frozen already; EBUSY where it is mapped writable; ENOTSUPP
+ * for types that cannot be.
  */
 export function mapFreeze(token: CommandToken<"map_freeze">, map: FdSource): void {
   call(token, new Attr("map_freeze").fd("map_fd", map), { action: "freeze a map" });
