@@ -46,3 +46,11 @@ export function dropTo(uid: number, capabilities: readonly string[]): void {
   const data = new Uint32Array([low, low, 0, high, high, 0]);
   must(libc.symbols.capset(syscallNumber("capset"), header, data), "capset");
 }
+
+const CLONE_NEWNET = 0x40000000;
+
+/** Moves the calling thread into a network namespace of its own, with a loopback interface and nothing else. */
+export function enterNetworkNamespace(): void {
+  const libc = Deno.dlopen("libc.so.6", { unshare: { parameters: ["i32"], result: "i32" } });
+  if (libc.symbols.unshare(CLONE_NEWNET) !== 0) throw new Error("unshare(CLONE_NEWNET) failed in the test's child");
+}

@@ -91,8 +91,11 @@ function mapRule(request: PermissionRequest, running: Release): Rule {
   const name = mapType === undefined ? undefined : nameOf(mapTypes, mapType);
   // A type that the kernel does not have is EINVAL for everybody.
   const known = name !== undefined && release(mapTypeSince[name]) <= running;
-  const byType: Rule = known ? rules.mapTypes[name] : [];
-  return [...byType, ...[...features].flatMap((feature): Rule => rules.mapFeatures[feature])];
+  return [
+    ...(known || mapType === undefined ? rules.knownMapType : []),
+    ...(known ? rules.mapTypes[name] : []),
+    ...[...features].flatMap((feature): Rule => rules.mapFeatures[feature]),
+  ];
 }
 
 function progRule(request: PermissionRequest): Rule {

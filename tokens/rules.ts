@@ -69,6 +69,26 @@ export const clauses = {
     delegable: "6.9",
     why: "the sysctl kernel.unprivileged_bpf_disabled is not 0",
   },
+  // Asked first until 6.5, and since then after the kernel has found out that it knows the type.
+  map_create_when_disabled_old: {
+    need: "CAP_BPF",
+    standIn: "0",
+    errno: "EPERM",
+    since: "5.19",
+    until: "6.5",
+    when: "unprivileged_bpf_disabled",
+    delegable: "6.9",
+    why: "the sysctl kernel.unprivileged_bpf_disabled is not 0",
+  },
+  map_create_when_disabled: {
+    need: "CAP_BPF",
+    standIn: "0",
+    errno: "EPERM",
+    since: "6.5",
+    when: "unprivileged_bpf_disabled",
+    delegable: "6.9",
+    why: "the sysctl kernel.unprivileged_bpf_disabled is not 0",
+  },
   by_id: { need: "CAP_SYS_ADMIN", errno: "EPERM", why: "it reaches objects that other users made" },
   btf_by_id: {
     need: "CAP_SYS_ADMIN",
@@ -87,7 +107,6 @@ export const clauses = {
   },
   own_bpf: {
     need: "CAP_BPF",
-    standIn: "0",
     errno: "EPERM",
     namespace: "own",
     why: "a BPF token delegates what its maker may do",
@@ -170,6 +189,15 @@ export const clauses = {
     delegable: "6.9",
     why: "it tells where kernel memory is",
   },
+  // Without CAP_PERFMON the verifier follows mispredicted branches, too, on which a loop seems never to end: "infinite
+  // loop detected", or E2BIG for some shapes of loops. Loops by may_goto are not concerned.
+  loops_mispredicted: {
+    need: "CAP_PERFMON",
+    standIn: "0",
+    errno: "EINVAL",
+    delegable: "6.9",
+    why: "without it the verifier follows mispredicted branches, too, on which a loop does not end",
+  },
   // A program that may not use a helper has no such helper: EINVAL.
   helper_bpf: {
     need: "CAP_BPF",
@@ -237,7 +265,7 @@ export const rules = {
 
   /** What each command asks for by itself; commands that are absent ask for nothing. */
   commands: {
-    map_create: ["create_when_disabled"],
+    map_create: ["map_create_when_disabled_old"],
     prog_load: ["create_when_disabled"],
     map_freeze: ["freeze"],
     btf_load: ["bpf"],
@@ -254,6 +282,9 @@ export const rules = {
     enable_stats: ["statistics"],
     token_create: ["own_bpf"],
   },
+
+  /** What creating a map asks for, unless it is of a type that the kernel does not know. */
+  knownMapType: ["map_create_when_disabled"],
 
   /** What creating a map of each type asks for. */
   mapTypes: {
@@ -337,7 +368,7 @@ export const rules = {
     struct_ops: ["bpf", "perfmon"],
     ext: ["bpf", "net_admin", "perfmon"],
     lsm: ["bpf", "perfmon"],
-    sk_lookup: ["bpf", "net_admin"],
+    sk_lookup: ["bpf"],
     syscall: ["bpf"],
     netfilter: ["bpf", "netfilter"],
   },
@@ -356,7 +387,7 @@ export const rules = {
     /** An arena map. */
     arena: ["bpf", "perfmon"],
     /** Jumps back: bounded loops. */
-    loops: ["loops"],
+    loops: ["loops", "loops_mispredicted"],
     /** An address that leaves the program: returned, stored in a map, compared with a number. */
     pointer_leaks: ["pointer_leaks"],
   },
