@@ -17,15 +17,24 @@
  */
 
 // Permission tokens
-export { type Capability } from "./tokens/capabilities.ts";
+export { capabilities, type Capability } from "./tokens/capabilities.ts";
 export { type PermissionRequest } from "./tokens/check.ts";
 export { type Environment, type Release } from "./tokens/environment.ts";
 export { type Restrictions } from "./tokens/restrictions.ts";
-export { type MapFeature, type ProgFeature } from "./tokens/rules.ts";
-export { type AttachToken, type CommandToken, type MapToken, type ProgToken } from "./tokens/requirements.ts";
+export { type Clause, type ClauseName, clauses, type MapFeature, type ProgFeature, rules } from "./tokens/rules.ts";
+export {
+  type Always,
+  type AttachToken,
+  type CommandToken,
+  type MapToken,
+  type Needs,
+  type ProgToken,
+  type TokenFor,
+} from "./tokens/requirements.ts";
 export {
   acquire,
   acquireDelegated,
+  type AnyToken,
   type AuditedCall,
   type AuditListener,
   PermissionToken,
@@ -36,7 +45,8 @@ export { BpfToken, type BpfTokenRights } from "./tokens/bpf_token.ts";
 // Errors
 export { errnoMeaning, errnoName, NotSupportedError, PermissionError, SyscallError, VerifierError } from "./errors.ts";
 
-// File descriptors
+// File descriptors and memory
+export { type Bytes } from "./ffi/kernel.ts";
 export { Fd, type FdSource } from "./ffi/fd.ts";
 export { openPath } from "./ffi/kernel_file.ts";
 
@@ -73,7 +83,7 @@ export {
   type ProgLoadOptions,
   type RecordArray,
 } from "./cmds/prog.ts";
-export { type LogOptions } from "./cmds/_log.ts";
+export { type LogOptions } from "./cmds/log.ts";
 export {
   type Anchor,
   type AttachTarget,
@@ -139,7 +149,6 @@ export {
 export { iterCreate } from "./cmds/iter.ts";
 export { enableStats, type StatsType } from "./cmds/stats.ts";
 export { tokenCreate } from "./cmds/token.ts";
-export { formatCall } from "./cmds/format_call.ts";
 
 // Maps
 export { RingBuffer, type RingBufferEventsOptions } from "./maps/ring_buffer.ts";

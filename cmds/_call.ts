@@ -10,14 +10,11 @@ import { kernel } from "../ffi/kernel.ts";
 import { raiseMemlock } from "../ffi/memlock.ts";
 import type { PermissionRequest } from "../tokens/check.ts";
 import { parseRelease } from "../tokens/environment.ts";
-import type { PermissionToken } from "../tokens/token.ts";
+import type { AnyToken } from "../tokens/token.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import type { CommandName } from "../uapi/enums.gen.ts";
 import { failure } from "./_failure.ts";
 import { formatCall } from "./format_call.ts";
-
-/** Any permission token. */
-export type AnyToken = PermissionToken<never>;
 
 /** What a call is about, besides its attr. */
 export interface CallContext {

@@ -11,7 +11,8 @@ import { memlockLimit } from "../ffi/memlock.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import type { CommandName } from "../uapi/enums.gen.ts";
 import { commandSince } from "../uapi/since.gen.ts";
-import { type AnyToken, type CallContext, chargesMemlock } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { type CallContext, chargesMemlock } from "./_call.ts";
 import { hintFor } from "./_hints.ts";
 import { isCommandKnown, newestUnknownField } from "./_support.ts";
 

@@ -10,7 +10,8 @@ import { allocate } from "../ffi/memory.ts";
 import { type StructBuffer, structBuffer, type StructName, textOf } from "../ffi/struct_buffer.ts";
 import type { structLayouts } from "../uapi/structs.gen.ts";
 import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
-import { type AnyToken, call } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call } from "./_call.ts";
 import { nameOrNumber } from "./_types.ts";
 import type { BtfInfo, MapInfo, ProgInfoDetail } from "./info.ts";
 

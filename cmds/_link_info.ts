@@ -17,7 +17,8 @@ import {
   BPF_PERF_EVENT_URETPROBE,
 } from "../uapi/constants.gen.ts";
 import { type AttachType, attachTypes, type LinkType, linkTypes } from "../uapi/enums.gen.ts";
-import type { AnyToken } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+
 import { fillInfo, type InfoBuffer } from "./_info.ts";
 import { nameOrNumber } from "./_types.ts";
 import type { LinkInfo } from "./info.ts";

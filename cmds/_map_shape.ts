@@ -9,7 +9,8 @@ import { possibleCpus } from "../ffi/cpus.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
-import { type AnyToken, call } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call } from "./_call.ts";
 
 /** The sizes of a map's keys and values, in bytes. */
 export interface MapShape {

@@ -10,7 +10,8 @@ import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import { BPF_TAG_SIZE } from "../uapi/constants.gen.ts";
 import { type ProgType, progTypes } from "../uapi/enums.gen.ts";
-import type { AnyToken } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+
 import { fillInfo, type InfoBuffer } from "./_info.ts";
 import { nameOrNumber } from "./_types.ts";
 import type { ProgInfo, ProgInfoDetail } from "./info.ts";

@@ -9,8 +9,9 @@ import type { Fd } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
 import { BPF_F_TOKEN_FD } from "../uapi/constants.gen.ts";
-import type { AnyToken } from "./_call.ts";
-import { callWithLogForFd, type LogOptions } from "./_log.ts";
+import type { AnyToken } from "../tokens/token.ts";
+
+import { callWithLogForFd, type LogOptions } from "./log.ts";
 
 /** What `btfLoad()` takes besides the BTF. */
 export interface BtfLoadOptions extends LogOptions {

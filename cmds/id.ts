@@ -9,7 +9,8 @@ import type { Fd } from "../ffi/fd.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
 import { BPF_F_RDONLY, BPF_F_TOKEN_FD } from "../uapi/constants.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type AnyToken, attempt, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { attempt, callForFd } from "./_call.ts";
 import { failure } from "./_failure.ts";
 
 type NextId = "prog_get_next_id" | "map_get_next_id" | "btf_get_next_id" | "link_get_next_id";

@@ -5,7 +5,7 @@
  */
 
 import type { Bytes } from "../ffi/kernel.ts";
-import type { AttachType, LinkType, MapType, ProgType } from "../uapi/enums.gen.ts";
+import type { AttachType, MapType, ProgType } from "../uapi/enums.gen.ts";
 
 /** What the kernel tells about a map. C name: `struct bpf_map_info`. */
 export interface MapInfo {
@@ -219,25 +219,8 @@ export type LinkInfo =
     | { readonly type: "tcx"; readonly ifindex: number; readonly attachType: AttachType | number }
     | { readonly type: "netkit"; readonly ifindex: number; readonly attachType: AttachType | number }
     | { readonly type: "sockmap"; readonly mapId: number; readonly attachType: AttachType | number }
-    | { readonly type: Exclude<LinkType, KnownLinkType> | number }
+    | { readonly type: number }
   );
-
-type KnownLinkType =
-  | "raw_tracepoint"
-  | "tracing"
-  | "cgroup"
-  | "iter"
-  | "netns"
-  | "xdp"
-  | "struct_ops"
-  | "netfilter"
-  | "kprobe_multi"
-  | "uprobe_multi"
-  | "tracing_multi"
-  | "perf_event"
-  | "tcx"
-  | "netkit"
-  | "sockmap";
 
 /** What a perf event link is attached to. C name: `bpf_link_info.perf_event`. Since 6.6. */
 export type PerfEventLinkInfo =

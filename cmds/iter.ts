@@ -6,7 +6,8 @@
 
 import { Attr } from "../ffi/attr.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
-import { type AnyToken, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { callForFd } from "./_call.ts";
 
 /**
  * Starts a run of an iterator program: BPF_ITER_CREATE. Reading the descriptor runs the program over its objects. Since

@@ -12,7 +12,8 @@ import { structBuffer } from "../ffi/struct_buffer.ts";
 import type { AttachToken } from "../tokens/requirements.ts";
 import { BPF_F_ID, BPF_F_REPLACE } from "../uapi/constants.gen.ts";
 import { type AttachType, attachTypes } from "../uapi/enums.gen.ts";
-import { type AnyToken, call, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call, callForFd } from "./_call.ts";
 import { numberOf } from "./_types.ts";
 import type { Anchor, AttachTarget } from "./prog_attach.ts";
 

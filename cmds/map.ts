@@ -11,7 +11,8 @@ import type { MapFeature } from "../tokens/rules.ts";
 import type { CommandToken, MapToken } from "../tokens/requirements.ts";
 import { BPF_F_TOKEN_FD, BPF_F_VTYPE_BTF_OBJ_FD } from "../uapi/constants.gen.ts";
 import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
-import { type AnyToken, call, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call, callForFd } from "./_call.ts";
 import { numberOf } from "./_types.ts";
 
 /** The BTF types of a map's keys and values. */

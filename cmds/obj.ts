@@ -7,7 +7,8 @@
 import { Attr } from "../ffi/attr.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
 import { BPF_F_PATH_FD, BPF_F_RDONLY } from "../uapi/constants.gen.ts";
-import { type AnyToken, call, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call, callForFd } from "./_call.ts";
 import { readBtfInfo, readMapInfo } from "./_info.ts";
 import { readLinkInfo } from "./_link_info.ts";
 import { readProgInfo } from "./_prog_info.ts";

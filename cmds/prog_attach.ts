@@ -11,7 +11,8 @@ import type { AttachToken, CommandToken } from "../tokens/requirements.ts";
 import { BPF_F_ID } from "../uapi/constants.gen.ts";
 import { type AttachType, attachTypes } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type AnyToken, attempt, call, type CallContext } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { attempt, call, type CallContext } from "./_call.ts";
 import { failure } from "./_failure.ts";
 import { numberOf } from "./_types.ts";
 

@@ -8,7 +8,8 @@ import { Attr } from "../ffi/attr.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import { BPF_STREAM_STDERR, BPF_STREAM_STDOUT } from "../uapi/constants.gen.ts";
-import { type AnyToken, call } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { call } from "./_call.ts";
 import { numberOf } from "./_types.ts";
 
 /** What `progTestRun()` takes besides the program. Its C name is `bpf_attr.test`. */

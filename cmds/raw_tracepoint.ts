@@ -6,7 +6,8 @@
 
 import { Attr } from "../ffi/attr.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
-import { type AnyToken, callForFd } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { callForFd } from "./_call.ts";
 
 /** What `rawTracepointOpen()` takes besides the program. Its C name is `bpf_attr.raw_tracepoint`. */
 export interface RawTracepointOptions {

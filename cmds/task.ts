@@ -9,7 +9,8 @@ import { allocate } from "../ffi/memory.ts";
 import { textOf } from "../ffi/struct_buffer.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type AnyToken, attempt, type CallContext } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { attempt, type CallContext } from "./_call.ts";
 import { failure } from "./_failure.ts";
 import { nameOrNumber } from "./_types.ts";
 import {

@@ -9,7 +9,7 @@ import { Epoll } from "../ffi/epoll.ts";
 import { fdNumber, type FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import { Mapping, pageSize } from "../ffi/mapping.ts";
-import type { PermissionToken } from "../tokens/token.ts";
+import type { AnyToken } from "../tokens/token.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } from "../uapi/constants.gen.ts";
 
 /** The length is what remains of a record's header word without its two flags. */
@@ -56,7 +56,7 @@ export class RingBuffer implements Disposable {
    * @throws {TypeError} Where the map is no ring buffer.
    * @throws {SyscallError} Where mmap(2) or epoll_ctl(2) fails.
    */
-  constructor(token: PermissionToken<never>, map: FdSource) {
+  constructor(token: AnyToken, map: FdSource) {
     const { type, maxEntries: size } = objGetInfoByFd(token, map, { kind: "map" });
     if (type !== "ringbuf") throw new TypeError(`Cannot read a ring buffer: the map is of type ${type}`);
     const page = pageSize();

@@ -9,7 +9,7 @@ import type { ClauseName, clauses, rules } from "./rules.ts";
 import type { PermissionToken } from "./token.ts";
 
 /** The clauses that hold in every process of a current kernel: no sysctl, no old release, no user namespace. */
-type Always<N extends ClauseName> = N extends ClauseName
+export type Always<N extends ClauseName> = N extends ClauseName
   ? (typeof clauses)[N] extends { when: string } | { until: string } | { namespace: string } ? never : N
   : never;
 

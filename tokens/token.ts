@@ -266,6 +266,9 @@ export class PermissionToken<C extends Capability = never> {
   }
 }
 
+/** Any permission token: what functions take that ask for nothing at compile time. */
+export type AnyToken = PermissionToken<never>;
+
 /** Whether a process may use a capability: CAP_SYS_ADMIN contains the two that were split off from it. */
 function available(name: Capability, { capabilities: held }: Environment): boolean {
   return held.has(name) || ((name === "CAP_BPF" || name === "CAP_PERFMON") && held.has("CAP_SYS_ADMIN"));

@@ -6,6 +6,7 @@
  */
 
 import { acquire } from "../../mod.ts";
+import { raiseMemlock } from "../../ffi/memlock.ts";
 import type { Capability } from "../../tokens/capabilities.ts";
 import { dropTo, enterNetworkNamespace } from "../_credentials.ts";
 import { allCells } from "./_permission_cells.ts";
@@ -41,6 +42,8 @@ if (import.meta.main) {
   const row: Row = JSON.parse(Deno.args[0]);
   // What is attached to an interface goes with it.
   enterNetworkNamespace();
+  // Where memory counts against a limit, it shall not be what refuses.
+  raiseMemlock();
   const objects = makeObjects(row.cgroup, row.bpffs, row.pinDirectory);
   const cells = allCells();
   if (row.uid !== undefined) dropTo(row.uid, row.capabilities);

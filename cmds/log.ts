@@ -10,7 +10,8 @@ import { textOf } from "../ffi/struct_buffer.ts";
 import { allocate } from "../ffi/memory.ts";
 import { VerifierError } from "../errors.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type AnyToken, attempt, type CallContext, submit } from "./_call.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { attempt, type CallContext, submit } from "./_call.ts";
 import { failure } from "./_failure.ts";
 
 /** Where the verifier's log goes. */
