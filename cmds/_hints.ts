@@ -86,6 +86,7 @@ const HINTS: { readonly [C in CommandName]?: Hints } = {
     ENOSPC: "the log does not fit its buffer",
   },
   obj_pin: {
+    EINVAL: "the file descriptor is of no map, program or link",
     EPERM: "the path is not on a bpffs (mount -t bpf bpf DIRECTORY)",
     EEXIST: "the path exists already",
     ENOENT: "the directory does not exist",
@@ -96,7 +97,7 @@ const HINTS: { readonly [C in CommandName]?: Hints } = {
     ENOENT: "nothing is pinned at this path",
     EINVAL: "pinned programs and links cannot be opened read-only or write-only",
   },
-  obj_get_info_by_fd: { EBADF: "the file descriptor is closed", EINVAL: "it is no map, program, BTF object or link" },
+  obj_get_info_by_fd: { EBADFD: "the file descriptor is closed", EINVAL: "it is no map, program, BTF object or link" },
   prog_attach: ATTACH,
   prog_detach: ATTACH,
   prog_query: ATTACH,
