@@ -86,7 +86,9 @@ export function minimalMap(token: RootToken, type: MapType, more: Partial<MapCre
   const [keySize, valueSize, maxEntries] = SIZES[type];
   const options: MapCreateOptions = { type, keySize, valueSize, maxEntries, ...more };
   const make = (extra: Partial<MapCreateOptions>): Fd => mapCreate(token, { ...options, ...extra });
-  if (type === "lpm_trie") return make({ flags: constant("BPF_F_NO_PREALLOC") | (more.flags ?? 0) });
+  if (type === "lpm_trie" || type === "rhash") {
+    return make({ flags: constant("BPF_F_NO_PREALLOC") | (more.flags ?? 0) });
+  }
   if (type === "arena") return make({ flags: constant("BPF_F_MMAPABLE") | (more.flags ?? 0) });
   if (type === "array_of_maps" || type === "hash_of_maps") {
     using innerMap = arrayMap(token);

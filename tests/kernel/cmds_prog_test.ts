@@ -380,10 +380,13 @@ kernelTest("progAssocStructOps() ties a program to a struct_ops map, or says whi
     error = thrown;
   }
   if (error === undefined) {
-    // The program has one now.
-    assertRefused(() => progAssocStructOps(token, prog, { map }), "EBUSY");
+    // The program has one now: the same one again changes nothing, another one is refused.
+    progAssocStructOps(token, prog, { map });
+    using second = minimalMap(token, "struct_ops");
+    assertRefused(() => progAssocStructOps(token, prog, { map: second }), "EBUSY", /has a struct_ops map already/);
     using other = arrayMap(token);
     assertRefused(() => progAssocStructOps(token, prog, { map: other }), "EINVAL");
+    assertRefused(() => progAssocStructOps(token, prog, { map: 9999 }), "EBADF");
     return;
   }
   assertInstanceOf(error, NotSupportedError);
