@@ -221,6 +221,9 @@ if (import.meta.main) {
     } else if (error instanceof PermissionError) {
       console.error(error.message);
       Deno.exitCode = EXIT_NO_PERMISSION;
+    } else if (error instanceof Deno.errors.NotCapable) {
+      console.error("Cannot run the demo: Deno does not allow FFI; run it as deno run --allow-ffi cli/demo.ts");
+      Deno.exitCode = EXIT_NO_PERMISSION;
     } else throw error;
   }
 }
