@@ -5,6 +5,7 @@
  * @module
  */
 
+import { commands } from "./uapi/enums.gen.ts";
 import { errnoMeanings, type ErrnoName, errnos } from "./uapi/errno.gen.ts";
 
 const namesByNumber = new Map<number, ErrnoName>(
@@ -114,7 +115,8 @@ export class PermissionError extends Error {
    */
   constructor(init: PermissionErrorInit) {
     const missing = init.missing.length === 0 ? "" : `missing ${init.missing.join(" and ")}: `;
-    super(`Cannot ${init.action}: ${missing}${init.reason}. ${init.remedy}`, init);
+    const command = init.command in commands ? ` (BPF_${init.command.toUpperCase()})` : "";
+    super(`Cannot ${init.action}${command}: ${missing}${init.reason}. ${init.remedy}`, init);
     this.command = init.command;
     this.missing = init.missing;
     this.reason = init.reason;

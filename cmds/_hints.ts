@@ -27,7 +27,8 @@ const BY_ID: Hints = { ENOENT: "no object has this id (any more)", EAGAIN: "the 
 const ATTACH: Hints = {
   EBADF: "a file descriptor is not of the kind that is asked for",
   EINVAL:
-    "the program's type or expected attach type does not go with this attach type and target, or a flag is unknown",
+    "the program's type or expected attach type does not go with this attach type and target, a flag is unknown, or " +
+    "there is no such interface",
   EBUSY: "something is attached there already that does not allow more",
   EEXIST: "something is attached there already",
   ENODEV: "there is no such network interface",

@@ -10,7 +10,8 @@ import type { FdSource } from "../ffi/fd.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { call } from "./_call.ts";
+import { submit } from "./_call.ts";
+import { failure } from "./_failure.ts";
 
 /** The sizes of a map's keys and values, in bytes. */
 export interface MapShape {
@@ -37,7 +38,9 @@ export function mapShape(token: AnyToken, map: FdSource): MapShape {
   const info = structBuffer("bpf_map_info");
   const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
     .pointer("info", info.bytes);
-  call(token, attr, { action: "look up the sizes of a map" });
+  // Not asked of the token: the library needs it for its own safety, whatever the token was restricted to.
+  const result = submit(token, attr);
+  if (result < 0) throw failure(token, attr, -result, { action: "look up the sizes of a map" });
   const shape = shapeOf(info.getU32("type"), info.getU32("key_size"), info.getU32("value_size"));
   if (typeof map === "object") shapes.set(map, shape);
   return shape;

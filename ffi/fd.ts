@@ -51,6 +51,7 @@ const forgotten = new FinalizationRegistry<number>((fd) => {
  * @throws {TypeError} Where it is no fd, or a closed one.
  */
 export function fdNumber(source: FdSource, argument: string): number {
+  if (source instanceof Fd) return source.as(argument);
   const number = typeof source === "number" ? source : source?.fd;
   if (!Number.isInteger(number) || number < 0 || number > 0x7fffffff) {
     throw new TypeError(`Cannot use ${argument}: ${String(number)} is not a file descriptor`);
@@ -93,7 +94,18 @@ export class Fd implements Disposable {
    * @throws {TypeError} Where it is closed.
    */
   get fd(): number {
-    if (this.#fd < 0) throw new TypeError(`Cannot use a file descriptor: ${this.#closedBecause}`);
+    return this.as("a file descriptor");
+  }
+
+  /**
+   * The descriptor's number, for a named purpose.
+   *
+   * @param argument What the caller named it, for the message.
+   * @returns The number.
+   * @throws {TypeError} Where it is closed.
+   */
+  as(argument: string): number {
+    if (this.#fd < 0) throw new TypeError(`Cannot use ${argument}: ${this.#closedBecause}`);
     return this.#fd;
   }
 
