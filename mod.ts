@@ -37,6 +37,7 @@ export {
   type AnyToken,
   type AuditedCall,
   type AuditListener,
+  type Handle,
   PermissionToken,
   type Verdict,
 } from "./tokens/token.ts";

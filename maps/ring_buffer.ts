@@ -46,7 +46,7 @@ export class RingBuffer implements Disposable {
   readonly #headers: Int32Array;
   readonly #data: Bytes;
   #position: bigint;
-  #disposed = false;
+  #closedBecause: string | undefined;
 
   /**
    * Maps a ring buffer's memory into this process.
@@ -73,6 +73,12 @@ export class RingBuffer implements Disposable {
     this.#data = new Uint8Array(this.#producer.buffer, page);
     this.#position = Atomics.load(this.#consumerPosition, 0);
     stack.move();
+    token.adopt(this);
+  }
+
+  /** Whether it is closed. */
+  get closed(): boolean {
+    return this.#closedBecause !== undefined;
   }
 
   /**
@@ -103,7 +109,7 @@ export class RingBuffer implements Disposable {
     const wake = (): void => this.#epoll.wake();
     signal?.addEventListener("abort", wake);
     try {
-      while (!this.#disposed && signal?.aborted !== true) {
+      while (!this.closed && signal?.aborted !== true) {
         const record = this.#next();
         if (record !== undefined) yield record;
         else await this.#epoll.wait();
@@ -116,7 +122,7 @@ export class RingBuffer implements Disposable {
 
   /** The next record that is complete, or undefined. */
   #next(): Bytes | undefined {
-    if (this.#disposed) throw new TypeError("Cannot read a ring buffer: it is closed");
+    if (this.#closedBecause !== undefined) throw new TypeError(`Cannot read a ring buffer: ${this.#closedBecause}`);
     while (this.#position < Atomics.load(this.#producerPosition, 0)) {
       const offset = Number(this.#position) & this.#mask;
       const header = Atomics.load(this.#headers, offset / 4);
@@ -132,12 +138,21 @@ export class RingBuffer implements Disposable {
     return undefined;
   }
 
-  /** Unmaps the memory, and ends the iteration that is under way. */
-  [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  /**
+   * Unmaps the memory, and ends the iteration that is under way; a second call does nothing.
+   *
+   * @param reason What a later use is told, after "Cannot read a ring buffer:".
+   */
+  close(reason = "it is closed"): void {
+    if (this.closed) return;
+    this.#closedBecause = reason;
     this.#epoll[Symbol.dispose]();
     this.#producer[Symbol.dispose]();
     this.#consumer[Symbol.dispose]();
+  }
+
+  /** Unmaps the memory, and ends the iteration that is under way. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

@@ -7,7 +7,6 @@
  */
 
 import { PermissionError } from "../errors.ts";
-import type { Fd } from "../ffi/fd.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import type { CommandName } from "../uapi/enums.gen.ts";
 import type { BpfToken } from "./bpf_token.ts";
@@ -41,6 +40,14 @@ export interface AuditedCall {
   readonly text: string;
 }
 
+/** Something that was opened with a token, and is closed when the token is revoked. */
+export interface Handle {
+  /** Whether it is closed already. */
+  readonly closed: boolean;
+  /** Closes it; a later use is told the reason. */
+  close(reason?: string): void;
+}
+
 /** Who is told of the calls of a token. */
 export type AuditListener = (call: AuditedCall) => void;
 
@@ -54,6 +61,12 @@ interface Grant {
   readonly bpfToken: BpfToken | undefined;
   readonly parent: PermissionToken<never> | undefined;
 }
+
+/** What only this module has. */
+const KEY: unique symbol = Symbol("permission token");
+
+/** Makes a token. Set by the class itself, which alone can. */
+let make: (grant: Grant) => PermissionToken<never>;
 
 /** How many handles a token remembers before it looks for the first time which are still in use. */
 const FIRST_SWEEP = 64;
@@ -82,35 +95,18 @@ export class PermissionToken<C extends Capability = never> {
   readonly #grant: Grant;
   readonly #derived = new Set<WeakRef<PermissionToken<never>>>();
   readonly #listeners = new Set<AuditListener>();
-  #handles: WeakRef<Fd>[] = [];
+  #handles: WeakRef<Handle>[] = [];
   #sweepAt = FIRST_SWEEP;
   #revoked = false;
 
-  /** Made by `acquire()`, `acquireDelegated()`, `only()` and `drop()`. */
-  private constructor(grant: Grant) {
+  /** Made by `acquire()`, `acquireDelegated()`, `only()` and `drop()`: the key keeps everybody else from it. */
+  private constructor(key: typeof KEY, grant: Grant) {
+    if (key !== KEY) throw new TypeError("Cannot make a permission token: call acquire()");
     this.#grant = grant;
   }
 
-  /**
-   * Makes a token of capabilities that somebody looked up. Scripts call `acquire()`.
-   *
-   * @param environment The process and its system.
-   * @param granted The capabilities.
-   * @param bpfToken A BPF token that is passed along with every command that takes one.
-   * @returns The token.
-   */
-  static of<C extends Capability>(
-    environment: Environment,
-    granted: readonly C[],
-    bpfToken?: BpfToken,
-  ): PermissionToken<C> {
-    return new PermissionToken({
-      environment,
-      granted: new Set<Capability>(granted),
-      restrictions: {},
-      bpfToken,
-      parent: undefined,
-    });
+  static {
+    make = (grant) => new PermissionToken(KEY, grant);
   }
 
   /** The process and the system that the token was made for. */
@@ -217,16 +213,16 @@ export class PermissionToken<C extends Capability = never> {
    * Remembers a handle that was opened with this token, so that {@link PermissionToken.revoke} closes it. It is not kept
    * from the garbage collector.
    *
-   * @param fd The handle.
+   * @param handle The handle.
    * @returns The handle.
    */
-  adopt(fd: Fd): Fd {
+  adopt<H extends Handle>(handle: H): H {
     if (this.#handles.length >= this.#sweepAt) {
-      this.#handles = this.#handles.filter((handle) => handle.deref()?.closed === false);
+      this.#handles = this.#handles.filter((known) => known.deref()?.closed === false);
       this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#handles.length);
     }
-    this.#handles.push(new WeakRef(fd));
-    return fd;
+    this.#handles.push(new WeakRef(handle));
+    return handle;
   }
 
   /**
@@ -260,7 +256,7 @@ export class PermissionToken<C extends Capability = never> {
         remedy: "Call acquire() again",
       });
     }
-    const token = new PermissionToken<D>({ ...this.#grant, ...change, parent: this });
+    const token = new PermissionToken<D>(KEY, { ...this.#grant, ...change, parent: this });
     this.#derived.add(new WeakRef(token));
     return token;
   }
@@ -268,6 +264,22 @@ export class PermissionToken<C extends Capability = never> {
 
 /** Any permission token: what functions take that ask for nothing at compile time. */
 export type AnyToken = PermissionToken<never>;
+
+/**
+ * Makes a token of capabilities without looking at the process, for tests and for the functions below.
+ *
+ * @param environment The process and its system.
+ * @param granted The capabilities.
+ * @param bpfToken A BPF token that is passed along with every command that takes one.
+ * @returns The token.
+ */
+export function grantToken<C extends Capability>(
+  environment: Environment,
+  granted: readonly C[],
+  bpfToken?: BpfToken,
+): PermissionToken<C> {
+  return make({ environment, granted: new Set<Capability>(granted), restrictions: {}, bpfToken, parent: undefined });
+}
 
 /** Whether a process may use a capability: CAP_SYS_ADMIN contains the two that were split off from it. */
 function available(name: Capability, { capabilities: held }: Environment): boolean {
@@ -319,7 +331,7 @@ export function acquire<C extends Capability = never>(...names: C[]): Permission
     const sysctl = `kernel.unprivileged_bpf_disabled is ${environment.unprivilegedBpfDisabled}`;
     refuseAcquire(missing, `the process does not have it; ${sysctl}`, `Run as root, or ${setcapCommand(missing)}`);
   }
-  return PermissionToken.of(environment, names);
+  return grantToken(environment, names);
 }
 
 /**
@@ -339,5 +351,5 @@ export function acquireDelegated<C extends Capability = never>(bpfToken: BpfToke
   if (missing.length > 0) {
     refuseAcquire(missing, "the process does not have it in its user namespace", "Become root of the user namespace");
   }
-  return PermissionToken.of(environment, names, bpfToken);
+  return grantToken(environment, names, bpfToken);
 }
