@@ -66,7 +66,7 @@ interface Grant {
 const KEY: unique symbol = Symbol("permission token");
 
 /** Makes a token. Set by the class itself, which alone can. */
-let make: (grant: Grant) => PermissionToken<never>;
+let make: <C extends Capability>(grant: Grant) => PermissionToken<C>;
 
 /** How many handles a token remembers before it looks for the first time which are still in use. */
 const FIRST_SWEEP = 64;
@@ -106,7 +106,7 @@ export class PermissionToken<C extends Capability = never> {
   }
 
   static {
-    make = (grant) => new PermissionToken(KEY, grant);
+    make = <D extends Capability>(grant: Grant) => new PermissionToken<D>(KEY, grant);
   }
 
   /** The process and the system that the token was made for. */
