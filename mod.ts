@@ -115,12 +115,12 @@ export {
 } from "./cmds/obj.ts";
 export {
   type BtfInfo,
+  type InfoDetail,
   type LinkInfo,
   type LinkInfoBase,
   type MapInfo,
   type PerfEventLinkInfo,
   type ProgInfo,
-  type ProgInfoDetail,
 } from "./cmds/info.ts";
 export {
   btfGetFdById,

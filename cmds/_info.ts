@@ -13,7 +13,7 @@ import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { call } from "./_call.ts";
 import { nameOrNumber } from "./_types.ts";
-import type { BtfInfo, MapInfo, ProgInfoDetail } from "./info.ts";
+import type { BtfInfo, InfoDetail, MapInfo } from "./info.ts";
 
 /** A struct's buffer, by the struct's name. */
 export type InfoBuffer<N extends StructName> = StructBuffer<keyof (typeof structLayouts)[N]["fields"] & string>;
@@ -52,7 +52,7 @@ export function readMapInfo(token: AnyToken, map: FdSource): MapInfo {
 const MAX_MODULE_NAME = 64;
 
 /** What the kernel tells about a BTF object. */
-export function readBtfInfo(token: AnyToken, btf: FdSource, details: readonly ProgInfoDetail[]): BtfInfo {
+export function readBtfInfo(token: AnyToken, btf: FdSource, details: readonly InfoDetail[]): BtfInfo {
   const name = allocate(MAX_MODULE_NAME);
   const ask = (size: number): InfoBuffer<"bpf_btf_info"> => {
     const info = structBuffer("bpf_btf_info");

@@ -14,7 +14,7 @@ import type { AnyToken } from "../tokens/token.ts";
 
 import { fillInfo, type InfoBuffer } from "./_info.ts";
 import { nameOrNumber } from "./_types.ts";
-import type { ProgInfo, ProgInfoDetail } from "./info.ts";
+import type { InfoDetail, ProgInfo } from "./info.ts";
 
 type Field = Parameters<InfoBuffer<"bpf_prog_info">["getU32"]>[0];
 
@@ -45,7 +45,7 @@ const decodeTags = (bytes: Bytes): string[] =>
     (_, index) => hex(bytes.subarray(index * BPF_TAG_SIZE, (index + 1) * BPF_TAG_SIZE)),
   );
 
-const DETAILS: Readonly<Record<Exclude<ProgInfoDetail, "btf">, DetailLayout>> = {
+const DETAILS: Readonly<Record<Exclude<InfoDetail, "btf">, DetailLayout>> = {
   mapIds: { pointer: "map_ids", count: "nr_map_ids", size: 4, decode: decodeU32 },
   xlatedInsns: { pointer: "xlated_prog_insns", count: "xlated_prog_len", size: 1, decode: decodeBytes },
   jitedInsns: { pointer: "jited_prog_insns", count: "jited_prog_len", size: 1, decode: decodeBytes },
@@ -63,10 +63,10 @@ const DETAILS: Readonly<Record<Exclude<ProgInfoDetail, "btf">, DetailLayout>> = 
 };
 
 /** What the kernel tells about a program. */
-export function readProgInfo(token: AnyToken, prog: FdSource, details: readonly ProgInfoDetail[]): ProgInfo {
+export function readProgInfo(token: AnyToken, prog: FdSource, details: readonly InfoDetail[]): ProgInfo {
   let info = structBuffer("bpf_prog_info");
   fillInfo<"bpf_prog_info">(token, prog, info);
-  const wanted = [...new Set(details)].filter((name): name is Exclude<ProgInfoDetail, "btf"> =>
+  const wanted = [...new Set(details)].filter((name): name is Exclude<InfoDetail, "btf"> =>
     Object.hasOwn(DETAILS, name)
   );
   if (wanted.length > 0) {

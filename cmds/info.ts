@@ -44,7 +44,7 @@ export interface MapInfo {
 }
 
 /** What can be fetched of a program or BTF object besides its numbers. */
-export type ProgInfoDetail =
+export type InfoDetail =
   | "mapIds"
   | "xlatedInsns"
   | "jitedInsns"

@@ -12,7 +12,7 @@ import { call, callForFd } from "./_call.ts";
 import { readBtfInfo, readMapInfo } from "./_info.ts";
 import { readLinkInfo } from "./_link_info.ts";
 import { readProgInfo } from "./_prog_info.ts";
-import type { BtfInfo, LinkInfo, MapInfo, ProgInfo, ProgInfoDetail } from "./info.ts";
+import type { BtfInfo, InfoDetail, LinkInfo, MapInfo, ProgInfo } from "./info.ts";
 
 /** What `objPin()` and `objGet()` take besides the path. */
 export interface PathOptions {
@@ -95,7 +95,7 @@ export interface ObjInfoOptions<K extends ObjectKind> {
   /** What kind of object it is. */
   kind: K;
   /** For programs: which of its arrays to fetch too. For BTF objects: `"btf"` for its bytes. @default {[]} */
-  details?: readonly ProgInfoDetail[] | undefined;
+  details?: readonly InfoDetail[] | undefined;
 }
 
 /**
