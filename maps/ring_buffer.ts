@@ -15,6 +15,9 @@ import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } fro
 /** The length is what remains of a record's header word without its two flags. */
 const LENGTH_MASK = ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
+/** After how many records in a row `events()` lets timers and signals have their turn. */
+const RECORDS_A_TURN = 256;
+
 /** How `events()` reads. */
 export interface RingBufferEventsOptions {
   /** Ends the iteration, at once. */
@@ -82,7 +85,7 @@ export class RingBuffer implements Disposable {
   }
 
   /**
-   * Reads what there is.
+   * Reads what there is; records that come meanwhile are left for the next time.
    *
    * @param callback Called with a copy of each record, in the order in which they were reserved. What it throws ends the
    * reading; its record counts as read.
@@ -91,8 +94,9 @@ export class RingBuffer implements Disposable {
    */
   drain(callback: (record: Bytes) => void): number {
     let count = 0;
-    for (let record = this.#next(); record !== undefined; record = this.#next()) {
-      count++;
+    for (const end = this.#produced(); this.#position < end; count++) {
+      const record = this.#next();
+      if (record === undefined) break;
       callback(record);
     }
     return count;
@@ -108,11 +112,19 @@ export class RingBuffer implements Disposable {
     const { signal } = options;
     const wake = (): void => this.#epoll.wake();
     signal?.addEventListener("abort", wake);
+    let inARow = 0;
     try {
       while (!this.closed && signal?.aborted !== true) {
-        const record = this.#next();
-        if (record !== undefined) yield record;
-        else await this.#epoll.wait();
+        // Where records come faster than they are read, nothing else would ever run.
+        const pause = inARow === RECORDS_A_TURN;
+        const record = pause ? undefined : this.#next();
+        if (record === undefined) {
+          inARow = 0;
+          await this.#epoll.wait(pause ? 0 : -1);
+        } else {
+          inARow++;
+          yield record;
+        }
       }
     } finally {
       signal?.removeEventListener("abort", wake);
@@ -120,10 +132,15 @@ export class RingBuffer implements Disposable {
     }
   }
 
+  /** How far the programs have come. */
+  #produced(): bigint {
+    if (this.#closedBecause !== undefined) throw new TypeError(`Cannot read a ring buffer: ${this.#closedBecause}`);
+    return Atomics.load(this.#producerPosition, 0);
+  }
+
   /** The next record that is complete, or undefined. */
   #next(): Bytes | undefined {
-    if (this.#closedBecause !== undefined) throw new TypeError(`Cannot read a ring buffer: ${this.#closedBecause}`);
-    while (this.#position < Atomics.load(this.#producerPosition, 0)) {
+    while (this.#position < this.#produced()) {
       const offset = Number(this.#position) & this.#mask;
       const header = Atomics.load(this.#headers, offset / 4);
       // A program is still writing it; those behind it wait, too.
