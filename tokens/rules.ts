@@ -108,6 +108,7 @@ export const clauses = {
   own_bpf: {
     need: "CAP_BPF",
     errno: "EPERM",
+    since: "6.9",
     namespace: "own",
     why: "a BPF token delegates what its maker may do",
   },

@@ -70,6 +70,9 @@ const GIVES_FD: ReadonlySet<CommandName> = new Set<CommandName>([
   "token_create",
 ]);
 
+/** What a call answers that cannot be made on this kernel. */
+export const NOTHING_TO_CALL = "nothing to call";
+
 const answer = (result: number): string => result >= 0 ? "0" : `${result}`;
 
 // Commands
@@ -375,7 +378,7 @@ function attachCells(): Cell[] {
     request: { command, attachType },
     make: (objects) => {
       const prog = objects.attachable[attachType];
-      if (prog === undefined) return "no such program here";
+      if (prog === undefined) return NOTHING_TO_CALL;
       const target = objects.targets[attachType] ?? objects.cgroup;
       const field = command === "link_create" ? "prog_fd" : "attach_bpf_fd";
       const flags = command === "prog_attach" && objects.targets[attachType] === undefined ? { attach_flags: 2 } : {};
