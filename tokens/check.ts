@@ -65,7 +65,7 @@ export interface Refusal {
  * @returns The name; undefined for a number that has none.
  */
 export function nameOf<N extends string>(table: Readonly<Record<N, number>>, value: N | number): N | undefined {
-  if (typeof value === "string") return value in table ? value : undefined;
+  if (typeof value === "string") return Object.hasOwn(table, value) ? value : undefined;
   return (Object.keys(table) as N[]).find((name) => table[name] === value);
 }
 
@@ -79,6 +79,10 @@ function release(text: string): Release {
 
 type Rule = readonly ClauseName[];
 type Table = Readonly<Record<string, Rule>>;
+
+function ruleIn(table: Table, name: string | undefined): Rule {
+  return name !== undefined && Object.hasOwn(table, name) ? table[name] : [];
+}
 
 const ruleOfHelper = new Map<string, Rule>(
   helperRules.flatMap(({ rule, helpers }) => helpers.map((name): [string, Rule] => [name, rule])),
@@ -115,7 +119,7 @@ function attachRule(request: PermissionRequest): Rule {
   const { command, attachType } = request;
   if (attachType === undefined || (command !== "prog_attach" && command !== "link_create")) return [];
   const name = nameOf(attachTypes, attachType);
-  return name === undefined ? [] : (rules.attachTypes[command] as Table)[name] ?? [];
+  return ruleIn(rules.attachTypes[command], name);
 }
 
 /** Every clause that the kernel checks for a call, in its order. */
@@ -123,7 +127,7 @@ function clausesFor(request: PermissionRequest, running: Release): Clause[] {
   const { command } = request;
   const names: Rule = [
     ...rules.anyCommand,
-    ...((rules.commands as Table)[command] ?? []),
+    ...ruleIn(rules.commands, command),
     ...(command === "map_create" ? mapRule(request, running) : []),
     ...(command === "prog_load" ? progRule(request) : []),
     ...attachRule(request),

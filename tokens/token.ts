@@ -15,6 +15,7 @@ import { type PermissionRequest, refusal } from "./check.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { remedyFor, setcapCommand } from "./remedy.ts";
 import { intersect, restrictionAgainst, type Restrictions } from "./restrictions.ts";
+import { WeakList } from "./_weak_list.ts";
 
 /** What `token.check()` answers. */
 export interface Verdict {
@@ -68,8 +69,8 @@ const KEY: unique symbol = Symbol("permission token");
 /** Makes a token. Set by the class itself, which alone can. */
 let make: <C extends Capability>(grant: Grant) => PermissionToken<C>;
 
-/** How many handles a token remembers before it looks for the first time which are still in use. */
-const FIRST_SWEEP = 64;
+/** What a later use of a handle is told. */
+const REVOKED = "its permission token was revoked";
 
 /**
  * What a script may ask of the kernel: capabilities that the process has, and restrictions that the script gave itself.
@@ -93,10 +94,9 @@ export class PermissionToken<C extends Capability = never> {
   declare readonly grants: (capability: C) => void;
 
   readonly #grant: Grant;
-  readonly #derived = new Set<WeakRef<PermissionToken<never>>>();
+  readonly #derived = new WeakList<PermissionToken<never>>((token) => !token.revoked);
   readonly #listeners = new Set<AuditListener>();
-  #handles: WeakRef<Handle>[] = [];
-  #sweepAt = FIRST_SWEEP;
+  readonly #handles = new WeakList<Handle>((handle) => !handle.closed);
   #revoked = false;
 
   /** Made by `acquire()`, `acquireDelegated()`, `only()` and `drop()`: the key keeps everybody else from it. */
@@ -166,10 +166,8 @@ export class PermissionToken<C extends Capability = never> {
   revoke(): void {
     if (this.#revoked) return;
     this.#revoked = true;
-    for (const handle of this.#handles) handle.deref()?.close("its permission token was revoked");
-    this.#handles = [];
-    for (const token of this.#derived) token.deref()?.revoke();
-    this.#derived.clear();
+    for (const handle of this.#handles.take()) handle.close(REVOKED);
+    for (const token of this.#derived.take()) token.revoke();
   }
 
   /**
@@ -210,18 +208,20 @@ export class PermissionToken<C extends Capability = never> {
   }
 
   /**
-   * Remembers a handle that was opened with this token, so that {@link PermissionToken.revoke} closes it. It is not kept
-   * from the garbage collector.
+   * Remembers a handle that was opened with this token, so that {@link PermissionToken.revoke} of this token and of those
+   * that it comes from closes it. It is not kept from the garbage collector.
    *
    * @param handle The handle.
-   * @returns The handle.
+   * @returns The handle, closed where the token was revoked while it was opened.
    */
   adopt<H extends Handle>(handle: H): H {
-    if (this.#handles.length >= this.#sweepAt) {
-      this.#handles = this.#handles.filter((known) => known.deref()?.closed === false);
-      this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#handles.length);
+    if (this.#revoked) {
+      handle.close(REVOKED);
+      return handle;
     }
-    this.#handles.push(new WeakRef(handle));
+    // Not by way of the derived tokens: those may be gone before their handles are.
+    this.#grant.parent?.adopt(handle);
+    this.#handles.add(handle);
     return handle;
   }
 
@@ -257,7 +257,7 @@ export class PermissionToken<C extends Capability = never> {
       });
     }
     const token = new PermissionToken<D>(KEY, { ...this.#grant, ...change, parent: this });
-    this.#derived.add(new WeakRef(token));
+    this.#derived.add(token);
     return token;
   }
 }
@@ -292,7 +292,7 @@ function refuseAcquire(missing: readonly Capability[], reason: string, remedy: s
 
 function checkNames(names: readonly Capability[]): void {
   for (const name of names) {
-    if (!(name in capabilities)) {
+    if (!Object.hasOwn(capabilities, name)) {
       const known = Object.keys(capabilities).join(", ");
       throw new TypeError(`Cannot acquire a permission token: "${name}" is none of ${known}`);
     }
