@@ -24,6 +24,23 @@ export interface CallContext {
   readonly action: string;
 }
 
+/** The commands that answer a new file descriptor. */
+const MAKES_FD: ReadonlySet<CommandName> = new Set<CommandName>([
+  "map_create",
+  "prog_load",
+  "btf_load",
+  "obj_get",
+  "prog_get_fd_by_id",
+  "map_get_fd_by_id",
+  "btf_get_fd_by_id",
+  "link_get_fd_by_id",
+  "raw_tracepoint_open",
+  "link_create",
+  "iter_create",
+  "enable_stats",
+  "token_create",
+]);
+
 /** From this release on memory is charged to the cgroup instead of RLIMIT_MEMLOCK. */
 const CGROUP_ACCOUNTING = parseRelease("5.11");
 
@@ -69,7 +86,14 @@ export function submit<C extends CommandName>(token: AnyToken, attr: Attr<C>): n
   if (result === -errnos.EPERM && chargesMemlock(token, attr.command) && raiseMemlock()) {
     result = kernel().bpf(attr.number, attr.bytes, attr.bytes.length);
   }
-  if (token.audited) report(token, attr, result);
+  if (!token.audited) return result;
+  try {
+    report(token, attr, result);
+  } catch (error) {
+    // A listener threw: nobody will ever own the descriptor.
+    if (result >= 0 && MAKES_FD.has(attr.command)) kernel().close(result);
+    throw error;
+  }
   return result;
 }
 

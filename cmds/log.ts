@@ -92,6 +92,12 @@ export function callWithLogForFd(
     throw new VerifierError({ command: attr.command, errno: -result, action: context.action, cause: error }, log);
   }
   const fd = token.adopt(Fd.own(result));
-  if (logLevel !== 0) onLog?.(log);
+  if (logLevel === 0) return fd;
+  try {
+    onLog?.(log);
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
   return fd;
 }
