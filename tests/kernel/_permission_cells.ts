@@ -186,6 +186,8 @@ const MAPS: { readonly [T in MapType]?: (objects: Objects) => Fields } = {
   user_ringbuf: () => ({ key_size: 0, value_size: 0, max_entries: 65536 }),
   arena: () => ({ key_size: 0, value_size: 0, map_flags: BPF_F_MMAPABLE }),
   struct_ops: () => ({ btf_vmlinux_value_type_id: 1 }),
+  insn_array: () => ({ value_size: 16 }),
+  rhash: () => ({ map_flags: BPF_F_NO_PREALLOC }),
   sk_storage: localStorage,
   inode_storage: localStorage,
   task_storage: localStorage,
