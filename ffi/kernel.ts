@@ -97,7 +97,8 @@ export function cString(text: string): Bytes {
   return encoder.encode(`${text}\0`);
 }
 
-class LibcKernel implements Kernel {
+/** The running kernel, through libc. */
+export class LibcKernel implements Kernel {
   readonly #symbols: Libc["symbols"];
   readonly #errno: Int32Array;
   readonly #bpf: number = syscallNumber("bpf");
@@ -106,6 +107,11 @@ class LibcKernel implements Kernel {
   readonly #prlimit: number = syscallNumber("prlimit64");
   readonly #statx: number = syscallNumber("statx");
 
+  /**
+   * Makes the gate.
+   *
+   * @param libc The C library's functions, and the thread's errno.
+   */
   constructor({ symbols, errno }: Libc) {
     this.#symbols = symbols;
     this.#errno = errno;
