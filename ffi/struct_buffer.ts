@@ -236,6 +236,9 @@ export class StructBuffer<F extends string> {
     const bytes = allocate(size * values.length);
     const view = new DataView(bytes.buffer);
     values.forEach((value, index) => {
+      if (typeof value === "number" && !Number.isSafeInteger(value)) {
+        throw new RangeError(`Cannot set ${field}: element ${index}, ${value}, is not a safe integer`);
+      }
       const big = BigInt(value);
       if (big < 0n || big >> BigInt(8 * size) !== 0n) {
         throw new RangeError(`Cannot set ${field}: element ${index}, ${value}, does not fit ${8 * size} bits`);
