@@ -354,7 +354,7 @@ function helperCells(): Cell[] {
       request: { command, progType: type, helpers: [helper] },
       make: (objects) => {
         const log = buffer(4096);
-        // Numbers for arguments: an address in a place where the helper takes anything would be a leak.
+        // Numbers for arguments: an address in a place where the helper takes anything would be a leak, and so would what it returns.
         const insns = asm`
           r1 = 0
           r2 = 0
@@ -362,6 +362,7 @@ function helperCells(): Cell[] {
           r4 = 0
           r5 = 0
           call ${helpers[helper]}
+          r0 = 0
           exit
         `;
         const more = { ...PROGS[type]?.(objects), log_buf: log, log_size: log.length, log_level: 1 };
