@@ -174,7 +174,7 @@ export class FakeKernel implements Kernel, Disposable {
     return 0;
   }
 
-  statx(_dirFd: number, path: string): number {
+  statx(_dirFd: number, path: string, _flags: number, _mask: number, _buffer: Bytes): number {
     return this.files.has(path) ? 0 : -errnos.ENOENT;
   }
 
@@ -266,7 +266,7 @@ export class FakeKernel implements Kernel, Disposable {
     return -errnos.ENODEV;
   }
 
-  munmap(): number {
+  munmap(_address: Deno.PointerObject, _length: number): number {
     return 0;
   }
 
