@@ -12,6 +12,7 @@ import {
   BPF_EXIT,
   BPF_IMM,
   BPF_JA,
+  BPF_JCOND,
   BPF_JMP,
   BPF_JMP32,
   BPF_LD,
@@ -55,7 +56,9 @@ export function scanProgram(insns: Bytes): ScannedProgram {
     } else if (jumpOffset(view, at) !== undefined && jumpOffset(view, at)! < 0) jumpsBack = true;
   }
   // Larger programs need CAP_BPF anyway, which loops are about.
-  if (jumpsBack && insns.length <= BPF_MAXINSNS * INSN_SIZE && hasLoop(view)) features.add("loops");
+  if (jumpsBack && insns.length <= BPF_MAXINSNS * INSN_SIZE && hasLoop(view, false)) {
+    features.add(hasLoop(view, true) ? "loops" : "may_goto");
+  }
   return { helpers, features: [...features] };
 }
 
@@ -69,8 +72,12 @@ function jumpOffset(view: DataView, at: number): number | undefined {
   return long ? view.getInt32(at + 4, LITTLE_ENDIAN) : view.getInt16(at + 2, LITTLE_ENDIAN);
 }
 
-/** Whether some path through a program comes back to an instruction that it has passed. */
-function hasLoop(view: DataView): boolean {
+/**
+ * Whether some path through a program comes back to an instruction that it has passed.
+ *
+ * @param ignoreMayGoto Whether paths through a `may_goto` do not count: those end by themselves.
+ */
+function hasLoop(view: DataView, ignoreMayGoto: boolean): boolean {
   const count = Math.floor(view.byteLength / INSN_SIZE);
   const [UNSEEN, OPEN, DONE] = [0, 1, 2];
   const state = new Uint8Array(count);
@@ -84,21 +91,28 @@ function hasLoop(view: DataView): boolean {
     return (code & OP_MASK) === BPF_JA ? [index + 1 + offset] : [index + 1, index + 1 + offset];
   };
   const stack: { index: number; edges: number[] }[] = [];
+  const starts = [0];
   const visit = (index: number): void => {
-    state[index] = OPEN;
-    stack.push({ index, edges: next(index) });
+    if (ignoreMayGoto && view.getUint8(index * INSN_SIZE) === (BPF_JMP | BPF_JCOND)) {
+      // What comes after it is looked at as if the program began there.
+      state[index] = DONE;
+      starts.push(...next(index));
+    } else {
+      state[index] = OPEN;
+      stack.push({ index, edges: next(index) });
+    }
   };
-  if (count > 0) visit(0);
-  while (stack.length > 0) {
-    const top = stack[stack.length - 1];
-    const target = top.edges.pop();
-    if (target === undefined) {
-      state[top.index] = DONE;
-      stack.pop();
-    } else if (target >= 0 && target < count) {
+  while (true) {
+    const top = stack.at(-1);
+    const target = (top?.edges ?? starts).pop();
+    if (target !== undefined) {
+      if (target < 0 || target >= count) continue;
       if (state[target] === OPEN) return true;
       if (state[target] === UNSEEN) visit(target);
+    } else if (top === undefined) return false;
+    else {
+      state[top.index] = DONE;
+      stack.pop();
     }
   }
-  return false;
 }

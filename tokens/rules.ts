@@ -389,6 +389,8 @@ export const rules = {
     arena: ["bpf", "perfmon"],
     /** Jumps back: bounded loops. */
     loops: ["loops", "loops_mispredicted"],
+    /** Jumps back behind a `may_goto`. */
+    may_goto: ["loops"],
     /** An address that leaves the program: returned, stored in a map, compared with a number. */
     pointer_leaks: ["pointer_leaks"],
   },

@@ -286,6 +286,15 @@ const FEATURES = {
       r0 = 0
       exit
   `,
+  may_goto: asm`
+    again:
+      may_goto end
+      call ktime_get_ns
+      goto again
+    end:
+      r0 = 0
+      exit
+  `,
   pointer_leaks: asm`
       r0 = r10
       exit
