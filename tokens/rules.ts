@@ -144,6 +144,14 @@ export const clauses = {
     delegable: "6.9",
     why: "it can see or change network traffic",
   },
+  lirc: {
+    need: "CAP_NET_ADMIN",
+    standIn: "0",
+    errno: "EPERM",
+    until: "6.5",
+    delegable: "6.9",
+    why: "the kernel took infrared receivers for network devices",
+  },
   zero_seed: { need: "CAP_SYS_ADMIN", errno: "EPERM", why: "a hash whose seed is known can be flooded" },
   offload: { need: "CAP_SYS_ADMIN", errno: "EPERM", why: "the map lives on a network device" },
   kptr: {
@@ -359,7 +367,7 @@ export const rules = {
     raw_tracepoint: ["bpf", "perfmon"],
     cgroup_sock_addr: ["bpf", "net_admin"],
     lwt_seg6local: ["bpf", "net_admin"],
-    lirc_mode2: ["bpf"],
+    lirc_mode2: ["bpf", "lirc"],
     sk_reuseport: ["bpf"],
     flow_dissector: ["bpf", "net_admin"],
     cgroup_sysctl: ["bpf", "net_admin"],
