@@ -6,7 +6,7 @@
 
 import { Attr } from "../ffi/attr.ts";
 import { possibleCpus } from "../ffi/cpus.ts";
-import type { FdSource } from "../ffi/fd.ts";
+import { Fd, type FdSource } from "../ffi/fd.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
@@ -29,11 +29,12 @@ const PER_CPU: ReadonlySet<number> = new Set([
   mapTypes.percpu_cgroup_storage,
 ]);
 
-const shapes = new WeakMap<object, MapShape>();
+/** Of owned descriptors only: whatever else has a number may have another one the next time. */
+const shapes = new WeakMap<Fd, MapShape>();
 
 /** The sizes of a map's keys and values, asked for once for each owned descriptor. */
 export function mapShape(token: AnyToken, map: FdSource): MapShape {
-  const known = typeof map === "object" ? shapes.get(map) : undefined;
+  const known = map instanceof Fd ? shapes.get(map) : undefined;
   if (known !== undefined) return known;
   const info = structBuffer("bpf_map_info");
   const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
@@ -42,7 +43,7 @@ export function mapShape(token: AnyToken, map: FdSource): MapShape {
   const result = submit(token, attr);
   if (result < 0) throw failure(token, attr, -result, { action: "look up the sizes of a map" });
   const shape = shapeOf(info.getU32("type"), info.getU32("key_size"), info.getU32("value_size"));
-  if (typeof map === "object") shapes.set(map, shape);
+  if (map instanceof Fd) shapes.set(map, shape);
   return shape;
 }
 

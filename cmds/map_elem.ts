@@ -14,7 +14,7 @@ import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { attempt, report } from "./_call.ts";
 import { failure } from "./_failure.ts";
-import { mapShape } from "./_map_shape.ts";
+import { type MapShape, mapShape } from "./_map_shape.ts";
 import { checkLength } from "./_types.ts";
 
 /** The commands on a single element. */
@@ -66,8 +66,8 @@ function elem(
   command: ElemCommand,
   map: FdSource,
   options: { key?: Bytes | undefined; value?: Bytes; nextKey?: Bytes; flags?: number | bigint | undefined },
+  { keySize, valueSize }: MapShape = mapShape(token, map),
 ): boolean {
-  const { keySize, valueSize } = mapShape(token, map);
   const { key, value, nextKey } = options;
   // The first key is asked for with no key at all.
   if (key !== undefined || command !== "map_get_next_key") checkLength(key ?? allocate(0), keySize, "key");
@@ -110,8 +110,9 @@ function elem(
  * @throws {SyscallError} ENOTSUPP for map types that user space cannot read; EPERM for write-only maps.
  */
 export function mapLookupElem(token: AnyToken, map: FdSource, options: ElemOptions): Bytes | undefined {
-  const value = allocate(mapShape(token, map).valueSize);
-  return elem(token, "map_lookup_elem", map, { ...options, value }) ? value : undefined;
+  const shape = mapShape(token, map);
+  const value = allocate(shape.valueSize);
+  return elem(token, "map_lookup_elem", map, { ...options, value }, shape) ? value : undefined;
 }
 
 /**
@@ -155,8 +156,9 @@ export function mapDeleteElem(token: AnyToken, map: FdSource, options: Pick<Elem
  * @throws {SyscallError} ENOTSUPP for other types of maps.
  */
 export function mapLookupAndDeleteElem(token: AnyToken, map: FdSource, options: ElemOptions = {}): Bytes | undefined {
-  const value = allocate(mapShape(token, map).valueSize);
-  return elem(token, "map_lookup_and_delete_elem", map, { ...options, value }) ? value : undefined;
+  const shape = mapShape(token, map);
+  const value = allocate(shape.valueSize);
+  return elem(token, "map_lookup_and_delete_elem", map, { ...options, value }, shape) ? value : undefined;
 }
 
 /**
@@ -173,8 +175,9 @@ export function mapGetNextKey(
   map: FdSource,
   options: Pick<ElemOptions, "key"> = {},
 ): Bytes | undefined {
-  const nextKey = allocate(mapShape(token, map).keySize);
-  return elem(token, "map_get_next_key", map, { key: options.key, nextKey }) ? nextKey : undefined;
+  const shape = mapShape(token, map);
+  const nextKey = allocate(shape.keySize);
+  return elem(token, "map_get_next_key", map, { key: options.key, nextKey }, shape) ? nextKey : undefined;
 }
 
 /**
