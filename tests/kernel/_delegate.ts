@@ -116,9 +116,9 @@ export async function runDelegated(options: Readonly<Record<string, string>>): P
   } finally {
     clearTimeout(timer);
     await writer.close().catch(() => {});
-    const { code } = await child.status;
-    const text = await errors;
-    if (code !== 0) throw new Error(`The child in its user namespace failed (${code}): ${text}`);
+    await child.status;
   }
+  const { code } = await child.status;
+  if (code !== 0) throw new Error(`The child in its user namespace failed (${code}): ${await errors}`);
   return JSON.parse(lines[lines.length - 1]);
 }
