@@ -206,6 +206,7 @@ export class MapElemCall {
   readonly #number: number;
   readonly #size: number;
   readonly #map: Fd | undefined;
+  readonly #memory: ArrayBuffer;
 
   /**
    * Prepares a command on one map.
@@ -227,6 +228,7 @@ export class MapElemCall {
     const resultSize = command === "map_get_next_key" ? keySize : valueSize;
     const valueOffset = Math.ceil(keySize / 8) * 8;
     const both = allocate(valueOffset + resultSize);
+    this.#memory = both.buffer;
     this.key = both.subarray(0, keySize);
     this.value = both.subarray(valueOffset, valueOffset + resultSize);
     const attr = new Attr(command).fd("map_fd", map).pointer("key", this.key);
@@ -246,12 +248,13 @@ export class MapElemCall {
    * Makes the call.
    *
    * @returns False where the kernel says ENOENT: no such key, an empty map, or no further key.
-   * @throws {TypeError} Where the map is closed, or its token revoked.
+   * @throws {TypeError} Where the map is closed, or the memory of key and value was transferred.
+   * @throws {PermissionError} Where the token was revoked.
    * @throws {SyscallError} Whatever else the kernel says.
    */
   run(): boolean {
-    // A closed map's number may be somebody else's by now.
-    if (this.#map?.closed || this.#token.revoked) this.#refuse();
+    // A closed map's number may be somebody else's by now, and so may memory that was transferred.
+    if (this.#map?.closed || this.#token.revoked || this.#memory.detached) this.#refuse();
     const result = kernel().bpf(this.#number, this.#attr.bytes, this.#size);
     if (this.#token.audited) report(this.#token, this.#attr, result);
     if (result >= 0) return true;
@@ -259,9 +262,10 @@ export class MapElemCall {
     throw failure(this.#token, this.#attr, -result, { action: ACTIONS[this.#attr.command] });
   }
 
-  #refuse(): void {
+  #refuse(): never {
     const { command } = this.#attr;
     this.#token.assert({ command }, ACTIONS[command]);
-    fdNumber(this.#map ?? -1, "map");
+    if (this.#map !== undefined) fdNumber(this.#map, "map");
+    throw new TypeError("Cannot use key and value: their memory was transferred");
   }
 }

@@ -177,6 +177,16 @@ Deno.test("MapElemCall makes no call for a closed map, nor for a revoked token",
   assertEquals(fake.seen.length, before);
 });
 
+Deno.test("MapElemCall makes no call with memory that was given away", () => {
+  using fake = new FakeKernel();
+  const call = new MapElemCall(token, 5, "map_lookup_elem");
+  call.run();
+  const before = fake.seen.length;
+  const taken = call.value.buffer.transfer();
+  assertThrows(() => call.run(), TypeError, "their memory was transferred");
+  assertEquals([fake.seen.length, taken.byteLength], [before, 16]);
+});
+
 Deno.test("MapElemCall asks the token before anything is prepared", () => {
   using fake = new FakeKernel();
   const reading = token.only({ readOnly: true });
