@@ -90,7 +90,8 @@ export class Screen implements Disposable {
   line(text: string): void {
     if (!this.#live) return write(`${text}\n`);
     const { columns } = this.size;
-    write(`${this.#up()}${CLEAR_BELOW}${text.slice(0, columns)}\n${this.#shown.join("\n")}\n`);
+    const lines = [text.slice(0, columns), ...this.#shown];
+    write(`${this.#up()}${CLEAR_BELOW}${lines.join("\n")}\n`);
   }
 
   /** Shows another table in place of the last. */
