@@ -52,6 +52,34 @@ const ATTACHING: ReadonlySet<CommandName> = new Set<CommandName>([
   "link_create",
 ]);
 
+/** The names of all restrictions, and what each takes. */
+const KNOWN: Readonly<Record<keyof Restrictions, "list" | "boolean">> = {
+  commands: "list",
+  mapTypes: "list",
+  progTypes: "list",
+  attachTypes: "list",
+  pins: "list",
+  readOnly: "boolean",
+};
+
+/**
+ * Refuses restrictions that would restrict nothing, because of a name that is misspelled, say.
+ *
+ * @param restrictions What a caller passed.
+ * @throws {TypeError} For a restriction that there is not, and for one of another type.
+ */
+export function checkRestrictions(restrictions: Restrictions): void {
+  for (const [name, value] of Object.entries(restrictions)) {
+    const fail = (problem: string): never => {
+      throw new TypeError(`Cannot restrict a permission token: ${problem}`);
+    };
+    if (!Object.hasOwn(KNOWN, name)) fail(`"${name}" is none of ${Object.keys(KNOWN).join(", ")}`);
+    const kind = KNOWN[name as keyof Restrictions];
+    const right = kind === "list" ? Array.isArray(value) : typeof value === "boolean";
+    if (value !== undefined && !right) fail(`${name} is no ${kind}`);
+  }
+}
+
 function resolve(path: string): string | undefined {
   if (!path.startsWith("/")) return undefined;
   const segments: string[] = [];

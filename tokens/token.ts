@@ -14,7 +14,7 @@ import { capabilities, type Capability } from "./capabilities.ts";
 import { type PermissionRequest, refusal } from "./check.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { remedyFor, setcapCommand } from "./remedy.ts";
-import { intersect, restrictionAgainst, type Restrictions } from "./restrictions.ts";
+import { checkRestrictions, intersect, restrictionAgainst, type Restrictions } from "./restrictions.ts";
 import { WeakList } from "./_weak_list.ts";
 
 /** What `token.check()` answers. */
@@ -145,8 +145,10 @@ export class PermissionToken<C extends Capability = never> {
    * @param restrictions What remains; what an earlier restriction refuses stays refused.
    * @returns A token that allows only what this one and the restrictions allow.
    * @throws {PermissionError} Where this token is revoked.
+   * @throws {TypeError} For a restriction that there is not.
    */
   only(restrictions: Restrictions): PermissionToken<C> {
+    checkRestrictions(restrictions);
     return this.#derive({ restrictions: intersect(this.#grant.restrictions, restrictions) });
   }
 
@@ -156,8 +158,10 @@ export class PermissionToken<C extends Capability = never> {
    * @param dropped The capabilities to give up.
    * @returns A token that grants the others.
    * @throws {PermissionError} Where this token is revoked.
+   * @throws {TypeError} For a name that is no capability.
    */
   drop<D extends C>(...dropped: D[]): PermissionToken<Exclude<C, D>> {
+    checkNames(dropped, "drop a capability");
     const granted = [...this.#grant.granted].filter((name) => !dropped.includes(name as D));
     return this.#derive({ granted: new Set(granted) });
   }
@@ -290,11 +294,11 @@ function refuseAcquire(missing: readonly Capability[], reason: string, remedy: s
   throw new PermissionError({ command: "acquire", action: "acquire a permission token", missing, reason, remedy });
 }
 
-function checkNames(names: readonly Capability[]): void {
+function checkNames(names: readonly Capability[], action = "acquire a permission token"): void {
   for (const name of names) {
     if (!Object.hasOwn(capabilities, name)) {
       const known = Object.keys(capabilities).join(", ");
-      throw new TypeError(`Cannot acquire a permission token: "${name}" is none of ${known}`);
+      throw new TypeError(`Cannot ${action}: "${name}" is none of ${known}`);
     }
   }
 }
