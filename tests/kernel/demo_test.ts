@@ -427,7 +427,7 @@ kernelTest("demo redraws its table in place on a terminal, and gives the cursor 
   const demoCommand = [Deno.execPath(), ...RUN, "--seconds", "0", "--interval", "0.2", "--top", "4"];
   // The terminal's Ctrl-C, after some tables and a new process.
   const command = `stty cols 70 rows 20; ${demoCommand.join(" ")}; echo "code $?"`;
-  const shell = '(sleep 1.5; /bin/true; sleep 0.5; printf "\\003"; sleep 1) | script -qec "$1" /dev/null';
+  const shell = '(sleep 2; /bin/true; sleep 0.5; printf "\\003"; sleep 1) | script -qec "$1" /dev/null';
   const { code, stdout } = await run("sh", ["-c", shell, "sh", command]);
   assertEquals(code, 0);
   assertMatch(stdout, /code 0/);

@@ -153,7 +153,7 @@ export class FakeKernel implements Kernel, Disposable {
     return makesFd.test(command) || /_get_fd_by_id$|^(enable_stats|token_create)$/.test(command) ? this.newFd() : 0;
   }
 
-  perfEventOpen(): number {
+  perfEventOpen(_attr: Bytes, _pid: number, _cpu: number, _groupFd: number, _flags: number): number {
     return this.newFd();
   }
 

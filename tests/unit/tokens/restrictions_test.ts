@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { posix } from "node:path";
 import type { Capability } from "../../../tokens/capabilities.ts";
@@ -125,6 +125,27 @@ Deno.test("only() leaves the paths below the folders that are named", () => {
   }
   assertEquals(allows({ pins: ["/a"] }, { command: "obj_pin" }), false);
   assertEquals(allows({ pins: [] }, { command: "map_create" }), true);
+});
+
+Deno.test("only() refuses restrictions that would restrict nothing", () => {
+  const wrong: readonly (readonly [restrictions: unknown, message: string])[] = [
+    [{ mapType: ["hash"] }, '"mapType" is none of commands, mapTypes, progTypes, attachTypes, pins, readOnly'],
+    [{ readonly: true }, '"readonly" is none of'],
+    [{ toString: [] }, '"toString" is none of'],
+    [{ commands: "map_create" }, "commands is no list"],
+    [{ pins: "/sys/fs/bpf" }, "pins is no list"],
+    [{ mapTypes: new Set(["hash"]) }, "mapTypes is no list"],
+    [{ readOnly: "yes" }, "readOnly is no boolean"],
+    [{ progTypes: null }, "progTypes is no list"],
+  ];
+  for (const [restrictions, message] of wrong) {
+    assertThrows(
+      () => root.only(restrictions as Restrictions),
+      TypeError,
+      `Cannot restrict a permission token: ${message}`,
+    );
+  }
+  assertEquals(root.only({ commands: undefined, readOnly: undefined }).check({ command: "map_create" }).allowed, true);
 });
 
 /** Short lists out of a few names, so that they often meet. */

@@ -121,6 +121,7 @@ Deno.test("drop() gives a token without what is dropped", () => {
   assertEquals(dropped.capabilities, ["CAP_NET_ADMIN", "CAP_PERFMON"]);
   assertEquals(token.capabilities, ALL);
   assertEquals(dropped.check({ command: "map_get_next_id" }).missing, ["CAP_SYS_ADMIN"]);
+  assertThrows(() => token.drop("CAP_SYS_ADIMN" as never), TypeError, 'Cannot drop a capability: "CAP_SYS_ADIMN" is');
 });
 
 Deno.test("revoke() ends a token, those derived from it, and what was opened with them", () => {
