@@ -88,6 +88,18 @@ function text(bytes: Uint8Array): string {
   return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
 
+/** A record of the ring buffer, as the program wrote it. */
+function execOf(record: Uint8Array): Exec {
+  const view = new DataView(record.buffer, record.byteOffset, record.length);
+  return {
+    hostPid: view.getUint32(0, true),
+    pid: view.getUint32(4, true) || undefined,
+    uid: view.getUint32(8, true),
+    comm: text(record.subarray(16, 32)),
+    filename: text(record.subarray(32)),
+  };
+}
+
 /** Counts the system calls of the whole machine, and reports new processes, until it is disposed of. */
 export class SyscallMonitor implements Disposable {
   readonly #token: MonitorToken;
@@ -189,16 +201,11 @@ export class SyscallMonitor implements Disposable {
    * @returns An iterable over them.
    */
   async *execs(signal: AbortSignal): AsyncGenerator<Exec, void, undefined> {
-    for await (const record of this.#ring.events({ signal })) {
-      const view = new DataView(record.buffer, record.byteOffset, record.length);
-      yield {
-        hostPid: view.getUint32(0, true),
-        pid: view.getUint32(4, true) || undefined,
-        uid: view.getUint32(8, true),
-        comm: text(record.subarray(16, 32)),
-        filename: text(record.subarray(32)),
-      };
-    }
+    for await (const record of this.#ring.events({ signal })) yield execOf(record);
+    // What came before the signal did is told, too.
+    const rest: Exec[] = [];
+    this.#ring.drain((record) => void rest.push(execOf(record)));
+    yield* rest;
   }
 
   /**
