@@ -115,7 +115,7 @@ export class PermissionError extends Error {
    */
   constructor(init: PermissionErrorInit) {
     const missing = init.missing.length === 0 ? "" : `missing ${init.missing.join(" and ")}: `;
-    const command = init.command in commands ? ` (BPF_${init.command.toUpperCase()})` : "";
+    const command = Object.hasOwn(commands, init.command) ? ` (BPF_${init.command.toUpperCase()})` : "";
     super(`Cannot ${init.action}${command}: ${missing}${init.reason}. ${init.remedy}`, init);
     this.command = init.command;
     this.missing = init.missing;
