@@ -181,7 +181,8 @@ export function mapGetNextKey(
 }
 
 /**
- * An element command prepared for many calls: key and value lie in one buffer, whose addresses are worked out once. Write the key (and value) in place, call {@link MapElemCall.run}, read the value in place.
+ * An element command prepared for many calls: key and value lie in one buffer, whose addresses are worked out once.
+ * Write the key (and value) in place, call {@link MapElemCall.run}, read the value in place.
  *
  * @example
  * ```ts
