@@ -7,6 +7,9 @@
 import { enableLedger, openFds } from "../ffi/fd.ts";
 import { hasTool } from "./_tools.ts";
 
+/** How many times longer everything may take: the VMs of tests/vm are emulated. */
+export const SLOWNESS: number = Deno.env.get("BPF_TEST_VM") === undefined ? 1 : 8;
+
 /** Says what the kernel or the machine lacks; undefined where it has all. */
 export type Probe = () => string | undefined;
 

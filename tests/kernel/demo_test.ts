@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
-import { kernelTest } from "../_kernel_test.ts";
+import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { bpftoolJson, run, toolPath } from "../_tools.ts";
 
 const DEMO = new URL("../../cli/demo.ts", import.meta.url).pathname;
@@ -77,7 +77,7 @@ class Child implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 5000);
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 5000 * SLOWNESS);
     await this.#child.stdin.close().catch(() => {});
     await this.#reader.cancel();
     await this.#child.status;
@@ -228,7 +228,7 @@ kernelTest("demo shows the numbers of its own PID namespace, and leaves itself o
     echo "{\\"code\\": $?}"
     kill $loop
   `;
-  const options = ["--json", "--seconds", "1.5", "--interval", "0.3", "--top", "1000"];
+  const options = ["--json", "--seconds", `${1.5 * SLOWNESS}`, "--interval", "0.3", "--top", "1000"];
   const args = ["--pid", "--fork", "--mount-proc", "sh", "-c", script, "sh", Deno.execPath(), ...RUN, ...options];
   const { code, stdout } = await run("unshare", args);
   const lines: Line[] = stdout.trim().split("\n").map((line) => JSON.parse(line));
@@ -276,7 +276,7 @@ kernelTest("demo --top limits the rows, the busiest first", {}, async () => {
     await using child = busy();
     while (!worker.signal.aborted) await keepBusy(child, 1000);
   })();
-  await using child = demo("--json", "--seconds", "1", "--interval", "0.25", "--top", "2");
+  await using child = demo("--json", "--seconds", `${SLOWNESS}`, "--interval", "0.25", "--top", "2");
   const lines = await child.rest();
   worker.abort();
   await noise;
@@ -292,7 +292,7 @@ kernelTest("demo --top limits the rows, the busiest first", {}, async () => {
 kernelTest("demo prints plain tables where the output is no terminal", {}, async () => {
   const { code, stdout, stderr } = await run(Deno.execPath(), [
     ...RUN,
-    ...["--seconds", "0.9", "--interval", "0.3", "--top", "3"],
+    ...["--seconds", `${0.9 * SLOWNESS}`, "--interval", "0.3", "--top", "3"],
   ]);
   assertEquals([code, stderr], [0, ""]);
   // deno-lint-ignore no-control-regex
@@ -340,7 +340,7 @@ for (const [signal, expected] of SIGNALS) {
     child.kill(signal);
     assertEquals(await child.status(), expected);
     let left = during.intersection(await objects());
-    for (const end = Date.now() + 2000; left.size > 0 && Date.now() < end;) {
+    for (const end = Date.now() + 2000 * SLOWNESS; left.size > 0 && Date.now() < end;) {
       await delay(50);
       left = during.intersection(await objects());
     }
@@ -412,12 +412,23 @@ kernelTest("demo --help prints the usage", { root: false }, async () => {
 for (const option of ["--json", "--top=5"]) {
   kernelTest(`demo ${option} ends quietly where its reader has gone`, {}, async () => {
     const script = '{ "$@"; echo "code $?" >&2; } | head -1';
-    const args = ["-c", script, "sh", Deno.execPath(), ...RUN, "--seconds", "20", "--interval", "0.1", option];
+    const args = [
+      "-c",
+      script,
+      "sh",
+      Deno.execPath(),
+      ...RUN,
+      "--seconds",
+      `${20 * SLOWNESS}`,
+      "--interval",
+      "0.1",
+      option,
+    ];
     const start = Date.now();
     const { code, stdout, stderr } = await run("sh", args);
     assertEquals([code, stderr], [0, "code 0\n"]);
     assertEquals(stdout.trim().split("\n").length, 1);
-    assertLess(Date.now() - start, 10_000);
+    assertLess(Date.now() - start, 10_000 * SLOWNESS);
   });
 }
 
@@ -427,7 +438,9 @@ kernelTest("demo redraws its table in place on a terminal, and gives the cursor 
   const demoCommand = [Deno.execPath(), ...RUN, "--seconds", "0", "--interval", "0.2", "--top", "4"];
   // The terminal's Ctrl-C, after some tables and a new process.
   const command = `stty cols 70 rows 20; ${demoCommand.join(" ")}; echo "code $?"`;
-  const shell = '(sleep 2; /bin/true; sleep 0.5; printf "\\003"; sleep 1) | script -qec "$1" /dev/null';
+  const [warmUp, rest] = [2 * SLOWNESS, 0.5 * SLOWNESS];
+  const input = `sleep ${warmUp}; /bin/true; sleep ${rest}; printf "\\003"; sleep ${2 * rest}`;
+  const shell = `(${input}) | script -qec "$1" /dev/null`;
   const { code, stdout } = await run("sh", ["-c", shell, "sh", command]);
   assertEquals(code, 0);
   assertMatch(stdout, /code 0/);
