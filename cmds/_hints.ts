@@ -88,12 +88,13 @@ const HINTS: { readonly [C in CommandName]?: Hints } = {
   },
   obj_pin: {
     EINVAL: "the file descriptor is of no map, program or link",
-    EPERM: "the path is not on a bpffs (mount -t bpf bpf DIRECTORY)",
+    EPERM: "the path is not on a bpffs (mount -t bpf bpf DIRECTORY), or a name in it contains a dot",
     EEXIST: "the path exists already",
     ENOENT: "the directory does not exist",
     EACCES: "the directory may not be written",
   },
   obj_get: {
+    EPERM: "a name in the path contains a dot, which a bpffs does not allow",
     EACCES: "the path is not on a bpffs, or its permissions refuse it",
     ENOENT: "nothing is pinned at this path",
     EINVAL: "pinned programs and links cannot be opened read-only or write-only",

@@ -51,7 +51,8 @@ function pathAttr(command: "obj_pin" | "obj_get", path: string, flags: number, d
  * @param token A permission token.
  * @param object The object.
  * @param options The path, and the directory that it is relative to. C names: `pathname`, `path_fd`.
- * @throws {SyscallError} EEXIST where the path exists; EPERM where it is not on a bpffs; ENOENT, EACCES as for any path.
+ * @throws {SyscallError} EEXIST where the path exists; EPERM where it is not on a bpffs, or a name in it contains a dot;
+ * ENOENT, EACCES as for any path.
  */
 export function objPin(token: AnyToken, object: FdSource, options: PathOptions & { path: string }): void {
   const { path, directory } = options;

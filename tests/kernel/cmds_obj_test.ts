@@ -88,6 +88,9 @@ kernelTest("objPin() and objGet() fail with the kernel's error number", { needs:
   assertRefused(() => objPin(token, map, { path: `${place("BPFFS")}/no/such` }), "ENOENT", /directory/);
   assertRefused(() => objPin(token, 9999, { path: `${place("BPFFS")}/none` }), "EINVAL", /no map, program/);
   assertRefused(() => objPin(token, 2, { path: `${place("BPFFS")}/none` }), "EINVAL");
+  // A bpffs keeps names with dots for itself.
+  assertRefused(() => objPin(token, map, { path: `${place("BPFFS")}/a.b` }), "EPERM", /contains a dot/);
+  assertRefused(() => objGet(token, `${place("BPFFS")}/a.b`), "EPERM", /contains a dot/);
   using interposed = interpose();
   assertThrows(() => objPin(token, map, { path: "" }), TypeError, "empty");
   assertThrows(() => objGet(token, "a\0b"), TypeError, "NUL");
