@@ -6,7 +6,8 @@
 
 import { Attr } from "../ffi/attr.ts";
 import { possibleCpus } from "../ffi/cpus.ts";
-import { Fd, type FdSource } from "../ffi/fd.ts";
+import { Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
+import { tryReadKernelLink } from "../ffi/kernel_file.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
@@ -36,6 +37,7 @@ const shapes = new WeakMap<Fd, MapShape>();
 export function mapShape(token: AnyToken, map: FdSource): MapShape {
   const known = map instanceof Fd ? shapes.get(map) : undefined;
   if (known !== undefined) return known;
+  checkIsMap(fdNumber(map, "map"));
   const info = structBuffer("bpf_map_info");
   const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
     .pointer("info", info.bytes);
@@ -45,6 +47,19 @@ export function mapShape(token: AnyToken, map: FdSource): MapShape {
   const shape = shapeOf(info.getU32("type"), info.getU32("key_size"), info.getU32("value_size"));
   if (map instanceof Fd) shapes.set(map, shape);
   return shape;
+}
+
+/** What /proc calls the descriptors of maps. */
+const MAP_LINK = "anon_inode:bpf-map";
+
+/**
+ * Refuses what is no map: the kernel tells about programs in the same way, and what it says there, read as sizes, can
+ * be gigabytes. Where /proc does not tell, the next call does.
+ */
+function checkIsMap(fd: number): void {
+  const link = tryReadKernelLink(`/proc/self/fd/${fd}`);
+  if (link === undefined || link === MAP_LINK) return;
+  throw new TypeError(`Cannot use map: file descriptor ${fd} is of no map, but of ${link}`);
 }
 
 function shapeOf(type: number, keySize: number, valueSize: number): MapShape {
