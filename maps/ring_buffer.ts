@@ -5,6 +5,7 @@
  */
 
 import { objGetInfoByFd } from "../cmds/obj.ts";
+import { PermissionError } from "../errors.ts";
 import { Epoll } from "../ffi/epoll.ts";
 import { fdNumber, type FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
@@ -57,11 +58,21 @@ export class RingBuffer implements Disposable {
    * @param token A permission token.
    * @param map The map. It may be closed afterwards, but for waiting.
    * @throws {TypeError} Where the map is no ring buffer.
+   * @throws {PermissionError} Where the token was restricted to reading: records that were read are gone.
    * @throws {SyscallError} Where mmap(2) or epoll_ctl(2) fails.
    */
   constructor(token: AnyToken, map: FdSource) {
     const { type, maxEntries: size } = objGetInfoByFd(token, map, { kind: "map" });
     if (type !== "ringbuf") throw new TypeError(`Cannot read a ring buffer: the map is of type ${type}`);
+    if (token.readOnly) {
+      throw new PermissionError({
+        command: "mmap",
+        action: "read a ring buffer",
+        missing: [],
+        reason: "the token was restricted to reading, and records that were read are gone",
+        remedy: "Use the token that it was derived from",
+      });
+    }
     const page = pageSize();
     using stack = new DisposableStack();
     // One page with the reader's position, one with the writers', then the data twice in a row, so that a record that

@@ -18,7 +18,7 @@ export interface Restrictions {
   progTypes?: readonly ProgType[] | undefined;
   /** The attach types by which programs may be attached, detached and queried. */
   attachTypes?: readonly AttachType[] | undefined;
-  /** The paths below which objects may be pinned and opened. */
+  /** The paths below which objects may be pinned and opened; compared as text, so that a symbolic link leads out. */
   pins?: readonly string[] | undefined;
   /** Whether only commands remain that change nothing. Maps are opened read-only then. @default {false} */
   readOnly?: boolean | undefined;

@@ -10,7 +10,7 @@ import {
   progTestRun,
   RingBuffer,
 } from "../../mod.ts";
-import { SyscallError } from "../../errors.ts";
+import { PermissionError, SyscallError } from "../../errors.ts";
 import { type Bytes, type Kernel, kernel, swapKernel } from "../../ffi/kernel.ts";
 import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { rootToken, toU64s, u32s, u64s } from "./_objects.ts";
@@ -535,4 +535,10 @@ kernelTest("RingBuffer leaves no descriptor and no mapping behind", {}, async ()
   // The descriptors are closed once the wait has returned on its thread.
   await delay(20);
   assertEquals(held(), before);
+});
+
+kernelTest("RingBuffer refuses a token that was restricted to reading", {}, () => {
+  using sender = new Sender("submit");
+  const readOnly = sender.token.only({ readOnly: true });
+  assertThrows(() => new RingBuffer(readOnly, sender.ring), PermissionError, "records that were read are gone");
 });
