@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BPF_COMMON_ATTRS } from "../uapi/constants.gen.ts";
 import { commands } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { type Libc, libc, syscallNumber } from "./libc.ts";
@@ -16,6 +17,11 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 export interface Kernel {
   /** bpf(2): the command's number, the attr, and how many of its bytes count. */
   bpf(cmd: number, attr: Bytes, size: number): number;
+  /**
+   * bpf(2) with what all commands share, a `struct bpf_common_attr`: BPF_COMMON_ATTRS. Kernels before 7.2 do not know it,
+   * and say EINVAL.
+   */
+  bpfCommon(cmd: number, attr: Bytes, common: Bytes): number;
   /** perf_event_open(2). */
   perfEventOpen(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): number;
   /** capget(2): header and data as the kernel's version 3 lays them out. */
@@ -135,6 +141,12 @@ export class LibcKernel implements Kernel {
       if (errno === errnos.EAGAIN && cmd === commands.prog_load && attempts++ < PROG_LOAD_ATTEMPTS) continue;
       return -errno;
     }
+  }
+
+  bpfCommon(cmd: number, attr: Bytes, common: Bytes): number {
+    return this.#retry(() =>
+      this.#symbols.bpf_common(this.#bpf, cmd | BPF_COMMON_ATTRS, attr, attr.length, common, common.length)
+    );
   }
 
   perfEventOpen(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): number {

@@ -23,6 +23,9 @@ const SYMBOLS = {
   __errno_location: { parameters: [], result: "pointer" },
   // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size);
   bpf: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32"], result: "i32" },
+  // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size, struct bpf_common_attr *common,
+  //              unsigned int common_size);
+  bpf_common: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
   // long syscall(SYS_perf_event_open, struct perf_event_attr *attr, pid_t pid, int cpu, int group_fd, unsigned long flags);
   perf_event_open: { name: "syscall", parameters: ["i32", "buffer", "i32", "i32", "i32", "u32"], result: "i32" },
   // long syscall(SYS_capget, cap_user_header_t hdrp, cap_user_data_t datap);

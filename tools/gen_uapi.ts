@@ -206,6 +206,8 @@ function renderConstants(): string {
     if (named.has(name)) continue;
     for (const [member, value] of Object.entries(members)) constants.set(member, [value, name]);
   }
+  // A flag among the commands, which is no command.
+  constants.set("BPF_COMMON_ATTRS", [facts.enums.bpf_cmd.BPF_COMMON_ATTRS, "enum bpf_cmd"]);
   let text = HEADER;
   for (const [name, [value, from]] of [...constants].sort(([a], [b]) => a < b ? -1 : 1)) {
     const origin = from === "" ? "macro or anonymous enum" : `enum ${from}`;

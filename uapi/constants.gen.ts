@@ -45,6 +45,8 @@ export const BPF_CGROUP_ITER_ORDER_UNSPEC = 0;
 export const BPF_CGROUP_ITER_SELF_ONLY = 1;
 /** `BPF_CMPXCHG` (macro or anonymous enum). */
 export const BPF_CMPXCHG = 241;
+/** `BPF_COMMON_ATTRS` (enum enum bpf_cmd). */
+export const BPF_COMMON_ATTRS = 65536;
 /** `BPF_CORE_ENUMVAL_EXISTS` (enum bpf_core_relo_kind). */
 export const BPF_CORE_ENUMVAL_EXISTS = 10;
 /** `BPF_CORE_ENUMVAL_VALUE` (enum bpf_core_relo_kind). */

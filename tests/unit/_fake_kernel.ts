@@ -153,6 +153,10 @@ export class FakeKernel implements Kernel, Disposable {
     return makesFd.test(command) || /_get_fd_by_id$|^(enable_stats|token_create)$/.test(command) ? this.newFd() : 0;
   }
 
+  bpfCommon(_cmd: number, _attr: Bytes, _common: Bytes): number {
+    return -errnos.EINVAL;
+  }
+
   perfEventOpen(_attr: Bytes, _pid: number, _cpu: number, _groupFd: number, _flags: number): number {
     return this.newFd();
   }
