@@ -330,8 +330,8 @@ export const rules = {
     user_ringbuf: [],
     cgrp_storage: ["bpf"],
     arena: ["bpf"],
-    insn_array: [],
-    rhash: ["bpf"],
+    insn_array: ["bpf"],
+    rhash: [],
   },
 
   /** What further properties of a map ask for. */
