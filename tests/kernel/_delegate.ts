@@ -8,6 +8,7 @@
 import { Fd } from "../../ffi/fd.ts";
 import { cString } from "../../ffi/kernel.ts";
 import { syscallNumber } from "../../ffi/libc.ts";
+import { SLOWNESS } from "../_kernel_test.ts";
 
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
@@ -94,7 +95,7 @@ export async function runDelegated(options: Readonly<Record<string, string>>): P
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000 * SLOWNESS);
   const errors = new Response(child.stderr).text();
   const lines: string[] = [];
   const writer = child.stdin.getWriter();

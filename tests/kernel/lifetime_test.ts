@@ -8,7 +8,7 @@ import { progBindMap, progLoad } from "../../cmds/prog.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
 import { PermissionError, SyscallError } from "../../errors.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { kernelTest } from "../_kernel_test.ts";
+import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run, toolPath } from "../_tools.ts";
 import {
   arrayMap,
@@ -201,7 +201,7 @@ kernelTest("a descriptor that is forgotten is closed by the garbage collector", 
   const root = decodeURIComponent(new URL("../..", import.meta.url).pathname);
   const script = `${root}tests/kernel/_gc_child.ts`;
   const args = ["run", "-A", "--no-check", "--cached-only", "--config", `${root}deno.json`, "--v8-flags=--expose-gc"];
-  const { code, stdout, stderr } = await run(Deno.execPath(), [...args, script]);
+  const { code, stdout, stderr } = await run(Deno.execPath(), [...args, script], { timeoutMs: 30_000 * SLOWNESS });
   assertEquals(code, 0, stderr);
   assertEquals(JSON.parse(stdout), { before: 21, after: 1, kept: true });
 });
