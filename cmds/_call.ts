@@ -22,6 +22,8 @@ export interface CallContext {
   readonly request?: Omit<PermissionRequest, "command"> | undefined;
   /** What is being done: it follows "Cannot" in messages. */
   readonly action: string;
+  /** The type of the map that it works on, by number. */
+  readonly mapType?: number | undefined;
 }
 
 /** The commands that answer a new file descriptor. */

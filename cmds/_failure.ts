@@ -13,8 +13,9 @@ import type { CommandName } from "../uapi/enums.gen.ts";
 import { commandSince } from "../uapi/since.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { type CallContext, chargesMemlock } from "./_call.ts";
+import { commonLog } from "./_common_log.ts";
 import { hintFor } from "./_hints.ts";
-import { isCommandKnown, newestUnknownField } from "./_support.ts";
+import { isCommandKnown, type Lacking, newestUnknownField, unknownOperation, unknownType } from "./_support.ts";
 
 /** Commands whose EPERM can only be a want of privilege; that of the others has reasons of its own. */
 const PRIVILEGED: ReadonlySet<CommandName> = new Set<CommandName>([
@@ -52,17 +53,20 @@ export function failure<C extends CommandName>(
   if (errno === errnos.EINVAL && !isCommandKnown(command)) {
     return new NotSupportedError(`BPF_${command.toUpperCase()}`, { since: commandSince[command], cause: plain });
   }
+  const { release } = token.environment;
+  let lacking: Lacking | undefined;
   if (errno === errnos.EINVAL || errno === errnos.E2BIG) {
-    const unknown = newestUnknownField(attr, token.environment.release);
-    if (unknown !== undefined) {
-      const feature = `field ${unknown.field} of BPF_${command.toUpperCase()}`;
-      return new NotSupportedError(feature, { since: unknown.since, cause: plain });
-    }
+    lacking = unknownType(attr, release) ?? newestUnknownField(attr, release);
   }
+  if (errno === errnos.ENOTSUPP && context.mapType !== undefined) {
+    lacking = unknownOperation(command, context.mapType, release);
+  }
+  if (lacking !== undefined) return new NotSupportedError(lacking.feature, { since: lacking.since, cause: plain });
   if (errno === errnos.ENOSYS) {
     return new NotSupportedError("bpf(2)", { reason: "the kernel was built without CONFIG_BPF_SYSCALL", cause: plain });
   }
-  return plain;
+  const said = commonLog(attr);
+  return said === "" ? plain : new SyscallError({ command, errno, action, hint: `the kernel says: ${said}` });
 }
 
 /** EPERM in spite of the token: something besides capabilities refused. */

@@ -8,6 +8,8 @@ import { Attr } from "../ffi/attr.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { allocate } from "../ffi/memory.ts";
 import { type StructBuffer, structBuffer, type StructName, textOf } from "../ffi/struct_buffer.ts";
+import { SyscallError } from "../errors.ts";
+import { errnos } from "../uapi/errno.gen.ts";
 import type { structLayouts } from "../uapi/structs.gen.ts";
 import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
@@ -54,10 +56,19 @@ const MAX_MODULE_NAME = 64;
 /** What the kernel tells about a BTF object. */
 export function readBtfInfo(token: AnyToken, btf: FdSource, details: readonly InfoDetail[]): BtfInfo {
   const name = allocate(MAX_MODULE_NAME);
+  let asksName = true;
   const ask = (size: number): InfoBuffer<"bpf_btf_info"> => {
     const info = structBuffer("bpf_btf_info");
-    info.pointer("name", name).u32("name_len", name.length).pointer("btf", allocate(size)).u32("btf_size", size);
-    fillInfo<"bpf_btf_info">(token, btf, info);
+    info.pointer("btf", allocate(size)).u32("btf_size", size);
+    if (asksName) info.pointer("name", name).u32("name_len", name.length);
+    try {
+      fillInfo<"bpf_btf_info">(token, btf, info);
+    } catch (error) {
+      // Before 5.11 BTF had no name, and the kernel refuses to be asked for one.
+      if (!asksName || !(error instanceof SyscallError) || error.errno !== errnos.E2BIG) throw error;
+      asksName = false;
+      return ask(size);
+    }
     return info;
   };
   let info = ask(0);

@@ -16,6 +16,8 @@ import { failure } from "./_failure.ts";
 
 /** The sizes of a map's keys and values, in bytes. */
 export interface MapShape {
+  /** The map's type, by number. */
+  readonly type: number;
   /** Of a key; 0 for a map without keys. */
   readonly keySize: number;
   /** Of a value as user space sees it: all CPUs' values of a per-CPU map. */
@@ -63,6 +65,6 @@ function checkIsMap(fd: number): void {
 }
 
 function shapeOf(type: number, keySize: number, valueSize: number): MapShape {
-  if (!PER_CPU.has(type)) return { keySize, valueSize };
-  return { keySize, valueSize: Math.ceil(valueSize / 8) * 8 * possibleCpus() };
+  if (!PER_CPU.has(type)) return { type, keySize, valueSize };
+  return { type, keySize, valueSize: Math.ceil(valueSize / 8) * 8 * possibleCpus() };
 }

@@ -1,5 +1,5 @@
 /**
- * Whether the running kernel knows a command, and which field of an attr it may not know.
+ * Whether the running kernel knows a command, and which type, operation or field of an attr it may not know.
  *
  * @module
  */
@@ -8,7 +8,9 @@ import { Attr, type AttrField } from "../ffi/attr.ts";
 import { kernel } from "../ffi/kernel.ts";
 import { parseRelease, type Release } from "../tokens/environment.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import type { CommandName } from "../uapi/enums.gen.ts";
+import { attachTypes, type CommandName, type MapType, mapTypes, progTypes } from "../uapi/enums.gen.ts";
+import { attachTypeSince, mapTypeSince, progTypeSince } from "../uapi/since.gen.ts";
+import { nameOrNumber } from "./_types.ts";
 
 /**
  * For each command a field that holds a file descriptor. A kernel that knows the command says EBADF, or refuses
@@ -93,19 +95,105 @@ const LATER_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> =
   },
 };
 
+/** What a kernel lacks, and the release that has it. */
+export interface Lacking {
+  /** What is lacking. */
+  readonly feature: string;
+  /** The release. */
+  readonly since: string;
+}
+
 /**
  * The newest field that is set and came after the running kernel's release: what EINVAL and E2BIG are likely about.
  *
  * @returns The field and its release; undefined where the kernel should know every field that is set.
  */
-export function newestUnknownField<C extends CommandName>(
-  attr: Attr<C>,
-  running: Release,
-): { field: string; since: string } | undefined {
+export function newestUnknownField<C extends CommandName>(attr: Attr<C>, running: Release): Lacking | undefined {
   const later = LATER_FIELDS[attr.command] ?? {};
   const touched = new Set(attr.written);
   for (const [field, since] of Object.entries(later)) {
-    if (touched.has(field) && running < parseRelease(since)) return { field, since };
+    if (touched.has(field) && running < parseRelease(since)) {
+      return { feature: `field ${field} of BPF_${attr.command.toUpperCase()}`, since };
+    }
   }
   return undefined;
+}
+
+/** A field that holds a type. */
+interface TypeField {
+  readonly field: string;
+  /** What the type is of. */
+  readonly what: string;
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly since: Readonly<Record<string, string>>;
+}
+
+const MAP_TYPE: TypeField = { field: "map_type", what: "map type", numbers: mapTypes, since: mapTypeSince };
+const PROG_TYPE: TypeField = { field: "prog_type", what: "program type", numbers: progTypes, since: progTypeSince };
+const ATTACH_TYPE: Omit<TypeField, "field"> = { what: "attach type", numbers: attachTypes, since: attachTypeSince };
+
+/** The fields that say what is made, or where it is attached. */
+const TYPE_FIELDS: { readonly [C in CommandName]?: readonly TypeField[] } = {
+  map_create: [MAP_TYPE],
+  prog_load: [PROG_TYPE, { ...ATTACH_TYPE, field: "expected_attach_type" }],
+  link_create: [{ ...ATTACH_TYPE, field: "attach_type" }],
+  prog_attach: [{ ...ATTACH_TYPE, field: "attach_type" }],
+  prog_detach: [{ ...ATTACH_TYPE, field: "attach_type" }],
+  prog_query: [{ ...ATTACH_TYPE, field: "attach_type" }],
+};
+
+/** Attach types that could be asked about only after one could attach by them. */
+const QUERIED_SINCE: Readonly<Record<string, string>> = {
+  sk_skb_stream_parser: "5.18",
+  sk_skb_stream_verdict: "5.18",
+  sk_skb_verdict: "5.18",
+  sk_msg_verdict: "5.18",
+};
+
+/**
+ * The type in an attr that came after the running kernel's release: what EINVAL is likely about.
+ *
+ * @returns The type and its release; undefined where the kernel should know it.
+ */
+export function unknownType<C extends CommandName>(attr: Attr<C>, running: Release): Lacking | undefined {
+  const number = (field: string): number => attr.getU32(field as AttrField<C>);
+  for (const { field, what, numbers, since } of TYPE_FIELDS[attr.command] ?? []) {
+    // A struct_ops program has the place of its member there.
+    if (field === "expected_attach_type" && number("prog_type") === progTypes.struct_ops) continue;
+    const name = nameOrNumber<string>(numbers, number(field));
+    if (typeof name === "number") continue;
+    if (running < parseRelease(since[name])) return { feature: `${what} ${name}`, since: since[name] };
+    const queried = attr.command === "prog_query" ? QUERIED_SINCE[name] : undefined;
+    if (queried !== undefined && running < parseRelease(queried)) {
+      return { feature: `BPF_PROG_QUERY for ${what} ${name}`, since: queried };
+    }
+  }
+  return undefined;
+}
+
+type Operations = { readonly [T in MapType]?: string };
+
+const HASHES: readonly MapType[] = ["hash", "percpu_hash", "lru_hash", "lru_percpu_hash"];
+const GENERIC_BATCHES: Operations = { percpu_array: "5.13", array_of_maps: "5.19" };
+const GENERIC_DELETING_BATCHES: Operations = { lpm_trie: "5.13", hash_of_maps: "5.19" };
+
+/** Commands on maps that some map types got later than others. */
+const LATER_OPERATIONS: { readonly [C in CommandName]?: Operations } = {
+  map_lookup_and_delete_elem: Object.fromEntries(HASHES.map((type) => [type, "5.14"])),
+  map_lookup_batch: { ...GENERIC_BATCHES, ...GENERIC_DELETING_BATCHES },
+  map_update_batch: { ...GENERIC_BATCHES, ...GENERIC_DELETING_BATCHES },
+  map_delete_batch: GENERIC_DELETING_BATCHES,
+  map_lookup_and_delete_batch: { hash_of_maps: "5.19" },
+};
+
+/**
+ * The operation that maps of a type got after the running kernel's release: what ENOTSUPP is about.
+ *
+ * @returns The operation and its release; undefined where the kernel should have it, or none has.
+ */
+export function unknownOperation(command: CommandName, mapType: number, running: Release): Lacking | undefined {
+  const type = nameOrNumber<MapType>(mapTypes, mapType);
+  const since = typeof type === "string" ? LATER_OPERATIONS[command]?.[type] : undefined;
+  if (since === undefined || running >= parseRelease(since)) return undefined;
+  return { feature: `BPF_${command.toUpperCase()} on maps of type ${type}`, since };
 }

@@ -8,7 +8,7 @@ import type { Attr } from "../ffi/attr.ts";
 import { Fd } from "../ffi/fd.ts";
 import { textOf } from "../ffi/struct_buffer.ts";
 import { allocate } from "../ffi/memory.ts";
-import { VerifierError } from "../errors.ts";
+import { NotSupportedError, type SyscallError, VerifierError } from "../errors.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { attempt, type CallContext, submit } from "./_call.ts";
@@ -87,7 +87,9 @@ export function callWithLogForFd(
     ({ result, log } = callWithLog(token, attr, logLevel));
   }
   if (result < 0) {
-    const error = failure(token, attr as Attr<"prog_load">, -result, context);
+    let error = failure(token, attr as Attr<"prog_load">, -result, context);
+    // Where there is a log, the kernel had got past the type and the fields.
+    if (log !== "" && error instanceof NotSupportedError) error = error.cause as SyscallError;
     if (log === "" || !("errno" in error)) throw error;
     throw new VerifierError({ command: attr.command, errno: -result, action: context.action, cause: error }, log);
   }

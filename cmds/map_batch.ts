@@ -70,7 +70,7 @@ function batch(
   if (!Number.isInteger(count) || count < 0 || count > 0xffffffff) {
     throw new RangeError(`Cannot use count: ${count} is not an integer from 0 to 4294967295`);
   }
-  const { keySize, valueSize } = mapShape(token, map);
+  const { type, keySize, valueSize } = mapShape(token, map);
   const resumeSize = Math.max(BUCKET_NUMBER_SIZE, keySize);
   checkLength(keys, count * keySize, "keys", false);
   const attr = new Attr(command).fd("map_fd", map).u32("count", count).pointer("keys", keys)
@@ -87,7 +87,7 @@ function batch(
     checkLength(outBatch, resumeSize, "outBatch", false);
     attr.pointer("out_batch", outBatch);
   }
-  const context: CallContext = { action: command.replaceAll("_", " ").replace("map", "do a map's") };
+  const context: CallContext = { action: command.replaceAll("_", " ").replace("map", "do a map's"), mapType: type };
   const result = attempt(token, attr, context);
   const lookup = outBatch !== undefined;
   if (result < 0 && !(lookup && result === -errnos.ENOENT)) {
@@ -122,6 +122,7 @@ function batch(
  * @param options Buffers for keys and values, and where to go on.
  * @returns How many elements there are in the buffers, and whether they were the last.
  * @throws {RangeError} For a buffer that is too short.
+ * @throws {NotSupportedError} Where maps of this type got the operation in a later release.
  * @throws {SyscallError} ENOSPC where one bucket of a hash holds more than `count`; ENOTSUPP for other map types.
  */
 export function mapLookupBatch(token: AnyToken, map: FdSource, options: LookupBatchOptions): BatchResult {
@@ -136,6 +137,7 @@ export function mapLookupBatch(token: AnyToken, map: FdSource, options: LookupBa
  * @param options Buffers for keys and values, and where to go on.
  * @returns How many elements there are in the buffers, and whether they were the last.
  * @throws {RangeError} For a buffer that is too short.
+ * @throws {NotSupportedError} Where maps of this type got the operation in a later release.
  * @throws {SyscallError} ENOSPC where one bucket of a hash holds more than `count`; ENOTSUPP for other map types.
  */
 export function mapLookupAndDeleteBatch(token: AnyToken, map: FdSource, options: LookupBatchOptions): BatchResult {
@@ -150,6 +152,7 @@ export function mapLookupAndDeleteBatch(token: AnyToken, map: FdSource, options:
  * @param options Keys and values.
  * @returns How many elements were written: all of them.
  * @throws {RangeError} For a buffer that is too short.
+ * @throws {NotSupportedError} Where maps of this type got the operation in a later release.
  * @throws {SyscallError} As for an update; its property `count` says how many elements were written before.
  */
 export function mapUpdateBatch(token: AnyToken, map: FdSource, options: UpdateBatchOptions): BatchResult {
@@ -164,6 +167,7 @@ export function mapUpdateBatch(token: AnyToken, map: FdSource, options: UpdateBa
  * @param options The keys.
  * @returns How many elements were deleted: all of them.
  * @throws {RangeError} For a buffer that is too short.
+ * @throws {NotSupportedError} Where maps of this type got the operation in a later release.
  * @throws {SyscallError} ENOENT for a key that the map does not have; its property `count` says how many elements were
  * deleted before.
  */

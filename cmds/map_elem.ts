@@ -66,7 +66,7 @@ function elem(
   command: ElemCommand,
   map: FdSource,
   options: { key?: Bytes | undefined; value?: Bytes; nextKey?: Bytes; flags?: number | bigint | undefined },
-  { keySize, valueSize }: MapShape = mapShape(token, map),
+  { type, keySize, valueSize }: MapShape = mapShape(token, map),
 ): boolean {
   const { key, value, nextKey } = options;
   // The first key is asked for with no key at all.
@@ -82,7 +82,7 @@ function elem(
     (attr as Attr<"map_get_next_key">).pointer("next_key", nextKey);
   }
   if (options.flags) (attr as Attr<"map_update_elem">).u64("flags", options.flags);
-  const context = { action: ACTIONS[command] };
+  const context = { action: ACTIONS[command], mapType: type };
   const result = attempt(token, attr, context);
   if (result >= 0) return true;
   if (result === -errnos.ENOENT && command !== "map_update_elem") return false;
@@ -153,6 +153,7 @@ export function mapDeleteElem(token: AnyToken, map: FdSource, options: Pick<Elem
  * @param options The key, none for queues and stacks, and flags.
  * @returns The value; undefined where the map has no such key, or is empty.
  * @throws {RangeError} Where the key does not have the map's key size.
+ * @throws {NotSupportedError} For hashes on kernels before 5.14.
  * @throws {SyscallError} ENOTSUPP for other types of maps.
  */
 export function mapLookupAndDeleteElem(token: AnyToken, map: FdSource, options: ElemOptions = {}): Bytes | undefined {
@@ -206,6 +207,7 @@ export class MapElemCall {
   readonly #attr: Attr<ElemCommand>;
   readonly #number: number;
   readonly #size: number;
+  readonly #mapType: number;
   readonly #map: Fd | undefined;
   readonly #memory: ArrayBuffer;
 
@@ -225,7 +227,7 @@ export class MapElemCall {
     options: { mode?: UpdateMode | undefined; flags?: number | bigint | undefined } = {},
   ) {
     token.assert({ command }, ACTIONS[command]);
-    const { keySize, valueSize } = mapShape(token, map);
+    const { type, keySize, valueSize } = mapShape(token, map);
     const resultSize = command === "map_get_next_key" ? keySize : valueSize;
     const valueOffset = Math.ceil(keySize / 8) * 8;
     const both = allocate(valueOffset + resultSize);
@@ -242,6 +244,7 @@ export class MapElemCall {
     this.#attr = attr;
     this.#number = attr.number;
     this.#size = attr.bytes.length;
+    this.#mapType = type;
     this.#map = map instanceof Fd ? map : undefined;
   }
 
@@ -260,7 +263,8 @@ export class MapElemCall {
     if (this.#token.audited) report(this.#token, this.#attr, result);
     if (result >= 0) return true;
     if (result === -errnos.ENOENT && this.#attr.command !== "map_update_elem") return false;
-    throw failure(this.#token, this.#attr, -result, { action: ACTIONS[this.#attr.command] });
+    const context = { action: ACTIONS[this.#attr.command], mapType: this.#mapType };
+    throw failure(this.#token, this.#attr, -result, context);
   }
 
   #refuse(): never {

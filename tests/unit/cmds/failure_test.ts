@@ -13,9 +13,11 @@ import { progStreamRead, progTestRun } from "../../../cmds/prog_run.ts";
 import { rawTracepointOpen } from "../../../cmds/raw_tracepoint.ts";
 import { tokenCreate } from "../../../cmds/token.ts";
 import { NotSupportedError, PermissionError, SyscallError } from "../../../errors.ts";
+import { unknownOperation } from "../../../cmds/_support.ts";
+import { parseRelease } from "../../../tokens/environment.ts";
 import { grantToken } from "../../../tokens/token.ts";
 import { errnos } from "../../../uapi/errno.gen.ts";
-import type { AttachType, CommandName } from "../../../uapi/enums.gen.ts";
+import { type AttachType, type CommandName, mapTypes } from "../../../uapi/enums.gen.ts";
 import { FakeKernel } from "../_fake_kernel.ts";
 import { ALL, type Differences, environment } from "../tokens/_environments.ts";
 
@@ -107,6 +109,17 @@ const LATER: readonly (readonly [CommandName, field: string, since: string, (tok
   ["link_create", "tracing_multi.ids", "7.2", link("trace_fentry_multi", { tracingMulti: { ids: [1] } })],
 ];
 
+/** Fields that came with the attach type that they are for, which is then what is lacking. */
+const TYPE_OF_FIELD: Readonly<Record<string, string>> = {
+  "perf_event.bpf_cookie": "perf_event",
+  "kprobe_multi.cnt": "trace_kprobe_multi",
+  "netfilter.pf": "netfilter",
+  "tcx.expected_revision": "tcx_ingress",
+  "uprobe_multi.path": "trace_uprobe_multi",
+  "netkit.expected_revision": "netkit_peer",
+  "tracing_multi.ids": "trace_fentry_multi",
+};
+
 Deno.test("failure() names the field that the kernel is too old for, and the release that has it", () => {
   for (const [command, field, since, make] of LATER) {
     for (const errno of ["EINVAL", "E2BIG"] as const) {
@@ -115,7 +128,9 @@ Deno.test("failure() names the field that the kernel is too old for, and the rel
       const before = minor === 0 ? `${major - 1}.19` : `${major}.${minor - 1}`;
       const label = `${command} ${field} ${errno}`;
       const error = assertThrows(() => make(onRelease(before)), NotSupportedError, undefined, label);
-      assertEquals([error.feature, error.since], [`field ${field} of BPF_${command.toUpperCase()}`, since], label);
+      const type = TYPE_OF_FIELD[field];
+      const feature = type === undefined ? `field ${field} of BPF_${command.toUpperCase()}` : `attach type ${type}`;
+      assertEquals([error.feature, error.since], [feature, since], label);
       assertMatch(error.message, new RegExp(`Linux ${since.replace(".", "\\.")} has it`));
       const { cause } = error as { cause: SyscallError };
       assertEquals([cause.code, cause.command], [errno, command]);
@@ -126,6 +141,58 @@ Deno.test("failure() names the field that the kernel is too old for, and the rel
     }
   }
   assert(LATER.length > 20);
+});
+
+Deno.test("failure() names the type that the kernel is too old for, and the release that has it", () => {
+  const types: readonly (readonly [CommandName, feature: string, since: string, (token: Token) => unknown])[] = [
+    ["map_create", "map type bloom_filter", "5.16", (token) => {
+      mapCreate(token, { type: "bloom_filter", valueSize: 8, maxEntries: 1 });
+    }],
+    [
+      "prog_load",
+      "program type syscall",
+      "5.14",
+      (token) => progLoad(token, { type: "syscall", insns, license: "GPL" }),
+    ],
+    ["prog_attach", "attach type tcx_ingress", "6.6", (token) => {
+      progAttach(token, 5, { target, attachType: "tcx_ingress" });
+    }],
+    [
+      "prog_query",
+      "attach type tcx_ingress",
+      "6.6",
+      (token) => progQuery(token, { target, attachType: "tcx_ingress" }),
+    ],
+    ["prog_query", "BPF_PROG_QUERY for attach type sk_msg_verdict", "5.18", (token) => {
+      progQuery(token, { target, attachType: "sk_msg_verdict" });
+    }],
+  ];
+  for (const [command, feature, since, make] of types) {
+    using _ = failing(command, "EINVAL");
+    const error = assertThrows(() => make(onRelease("5.10")), NotSupportedError, undefined, feature);
+    assertEquals([error.feature, error.since], [feature, since]);
+    assertEquals(assertThrows(() => make(onRelease(since)), SyscallError, undefined, feature).code, "EINVAL");
+  }
+  // What a struct_ops program has in that field is no attach type.
+  using _ = failing("prog_load", "EINVAL");
+  const options = { type: "struct_ops", insns, license: "GPL", expectedAttachType: 46 } as const;
+  assertEquals(assertThrows(() => progLoad(onRelease("5.10"), options), SyscallError).code, "EINVAL");
+});
+
+Deno.test("unknownOperation() knows which maps got an operation later than others", () => {
+  const on = (command: CommandName, type: keyof typeof mapTypes, release: string): string | undefined =>
+    unknownOperation(command, mapTypes[type], parseRelease(release))?.since;
+  assertEquals(on("map_lookup_and_delete_elem", "lru_hash", "5.10"), "5.14");
+  assertEquals(on("map_lookup_and_delete_elem", "lru_hash", "5.14"), undefined);
+  assertEquals(on("map_lookup_and_delete_elem", "array", "5.10"), undefined);
+  for (const command of ["map_lookup_batch", "map_update_batch"] as const) {
+    assertEquals(on(command, "percpu_array", "5.10"), "5.13");
+    assertEquals(on(command, "lpm_trie", "5.10"), "5.13");
+    assertEquals(on(command, "hash", "5.10"), undefined);
+  }
+  assertEquals(on("map_delete_batch", "lpm_trie", "5.10"), "5.13");
+  assertEquals(on("map_delete_batch", "percpu_array", "5.10"), undefined);
+  assertEquals(on("map_lookup_batch", "queue", "5.10"), undefined);
 });
 
 Deno.test("failure() blames no field that was left at zero", () => {

@@ -131,13 +131,16 @@ Deno.test("progLoad() throws no VerifierError where there is no log", () => {
   assertEquals([error.name, error.code], ["SyscallError", "EINVAL"]);
 });
 
-Deno.test("progLoad() blames the kernel's age before the program", () => {
+Deno.test("progLoad() blames the kernel's age where there is no log, and the program where there is one", () => {
   using fake = new FakeKernel();
-  verifying(fake, { log: "something", errno: errnos.EINVAL });
+  verifying(fake, { log: "", errno: errnos.EINVAL });
   const old = grantToken(environment({ release: "5.10" }), ALL);
   const options = { type: "socket_filter", insns, license: "GPL", fdArray: [5] } as const;
   const error = assertThrows(() => progLoad(old, options), NotSupportedError);
   assertEquals([error.since, error.feature], ["5.14", "field fd_array of BPF_PROG_LOAD"]);
+  verifying(fake, { log: "something", errno: errnos.EINVAL });
+  const refused = assertThrows(() => progLoad(old, options), VerifierError);
+  assertEquals((refused.cause as SyscallError).code, "EINVAL");
 });
 
 Deno.test("progLoad() closes the program where onLog throws", () => {
