@@ -9,7 +9,7 @@ import { asm } from "../../asm/mod.ts";
 import { type Anchor, progQuery } from "../../cmds/prog_attach.ts";
 import { mapCreate } from "../../cmds/map.ts";
 import { progLoad } from "../../cmds/prog.ts";
-import { SyscallError } from "../../errors.ts";
+import { NotSupportedError, SyscallError } from "../../errors.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { type Bytes, kernel, swapKernel } from "../../ffi/kernel.ts";
 import { openPath } from "../../ffi/kernel_file.ts";
@@ -18,6 +18,8 @@ import type { Capability } from "../../tokens/capabilities.ts";
 import { acquire, type PermissionToken } from "../../tokens/token.ts";
 import * as constants from "../../uapi/constants.gen.ts";
 import type { AttachType, ProgType } from "../../uapi/enums.gen.ts";
+import type { Probe } from "../_kernel_test.ts";
+import { SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 
 /** A token with every capability that bpf(2) asks for. */
@@ -104,6 +106,36 @@ export function assertRefused(fn: () => unknown, code: string | readonly string[
   if (typeof code === "string") assertEquals(error.code, code, error.message);
   else assert(code.includes(error.code), error.message);
   if (hint !== undefined) assert(hint.test(error.hint ?? ""), `hint of ${error.message}`);
+  return error;
+}
+
+/**
+ * What the library says where the kernel lacks something; undefined where it has it.
+ *
+ * @param fn Tries it. What it makes is closed.
+ */
+export function lackingFor(fn: () => unknown): NotSupportedError | undefined {
+  try {
+    const made = fn();
+    if (made instanceof Fd) made.close();
+    return undefined;
+  } catch (error) {
+    if (error instanceof NotSupportedError) return error;
+    throw error;
+  }
+}
+
+/** A probe that tries something, and gives what the library says where the kernel lacks it. */
+export function trying(fn: (token: RootToken) => unknown): Probe {
+  return () => lackingFor(() => fn(rootToken()))?.message;
+}
+
+/** Asserts that a call says what the kernel lacks, and since when kernels have it. */
+export function assertLacking(fn: () => unknown, feature: string, since: string): NotSupportedError {
+  const error = lackingFor(fn);
+  assert(error !== undefined, `the call succeeded, where the kernel should lack ${feature}`);
+  assertEquals([error.feature, error.since], [feature, since]);
+  assertInstanceOf(error.cause, SyscallError);
   return error;
 }
 
@@ -215,7 +247,7 @@ export function attachedIds(token: RootToken, attachType: AttachType, ifindex: n
 
 /** Waits until a condition holds, at most for some milliseconds; tells whether it does. */
 export async function eventually(condition: () => boolean, timeoutMs = 2000): Promise<boolean> {
-  for (const end = Date.now() + timeoutMs; Date.now() < end;) {
+  for (const end = Date.now() + timeoutMs * SLOWNESS; Date.now() < end;) {
     if (condition()) return true;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -158,11 +158,15 @@ for (const op of ["==", "!=", ">", ">=", "<", "<=", "&", "s>", "s>=", "s<", "s<=
 test("jumps forth and back", [], () =>
   compare(`
     r6 = 3
-    goto start
   again:
     r6 -= 1
-  start:
     if r6 != 0 goto again
+    call get_prandom_u32
+    if r0 == 7 goto other
+    goto end
+  other:
+    r6 = 1
+  end:
     goto +0
     r0 = 0
     exit`));

@@ -10,23 +10,26 @@ import {
   mapUpdateElem,
   type UpdateMode,
 } from "../../cmds/map_elem.ts";
-import { PermissionError } from "../../errors.ts";
+import { NotSupportedError, PermissionError, type SyscallError } from "../../errors.ts";
 import { possibleCpus } from "../../ffi/cpus.ts";
 import type { AuditedCall } from "../../tokens/token.ts";
-import { kernelTest } from "../_kernel_test.ts";
+import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { bpftoolJson, run } from "../_tools.ts";
 import { minimalMap } from "./_map_types.ts";
 import {
   arrayMap,
+  assertLacking,
   assertRefused,
   constant,
   fdinfo,
   hashMap,
   interpose,
+  lackingFor,
   rootToken,
   simpleProg,
   toU32s,
   toU64s,
+  trying,
   u32s,
   u64s,
 } from "./_objects.ts";
@@ -150,17 +153,38 @@ kernelTest("mapGetNextKey() walks all keys, and starts anew after a key that is 
   using array = arrayMap(token, 2);
   assertEquals(mapGetNextKey(token, array, { key: u32s(0) }), u32s(1));
   assertEquals(mapGetNextKey(token, array, { key: u32s(1) }), undefined);
-  assertRefused(() => mapGetNextKey(token, minimalMapOnce("bloom_filter")), "EOPNOTSUPP");
-  for (const one of once.splice(0)) one.close();
+  const noBloom = lackingFor(() => minimalMap(token, "bloom_filter"));
+  if (noBloom !== undefined) {
+    assertEquals([noBloom.feature, noBloom.since], ["map type bloom_filter", "5.16"]);
+    return;
+  }
+  using bloom = minimalMap(token, "bloom_filter");
+  assertRefused(() => mapGetNextKey(token, bloom), "EOPNOTSUPP");
 });
 
-const once: { close(): void }[] = [];
+const KEY_OF_ALL = u32s(0);
 
-function minimalMapOnce(type: "bloom_filter"): ReturnType<typeof minimalMap> {
-  const map = minimalMap(rootToken(), type);
-  once.push(map);
-  return map;
+/** Says where lookups that delete are not for hashes. */
+function lacksTaking(): NotSupportedError | undefined {
+  const token = rootToken();
+  using map = hashMap(token);
+  return lackingFor(() => mapLookupAndDeleteElem(token, map, { key: KEY_OF_ALL }));
 }
+
+kernelTest("mapLookupAndDeleteElem() says which kernel can where this one cannot for hashes", {}, () => {
+  const token = rootToken();
+  for (const type of ["hash", "percpu_hash", "lru_hash", "lru_percpu_hash"] as const) {
+    using map = minimalMap(token, type);
+    const error = lackingFor(() => mapLookupAndDeleteElem(token, map, { key: KEY_OF_ALL }));
+    if (error === undefined) continue;
+    const feature = `BPF_MAP_LOOKUP_AND_DELETE_ELEM on maps of type ${type}`;
+    assertEquals([error.feature, error.since], [feature, "5.14"]);
+    assertEquals((error.cause as SyscallError).code, "ENOTSUPP");
+    assert(kernelSince("5.14")() !== undefined, "the kernel should have it");
+    const call = new MapElemCall(token, map, "map_lookup_and_delete_elem");
+    assertLacking(() => call.run(), feature, "5.14");
+  }
+});
 
 kernelTest("mapDeleteElem() and mapLookupAndDeleteElem() take elements out", {}, () => {
   const token = rootToken();
@@ -171,6 +195,7 @@ kernelTest("mapDeleteElem() and mapLookupAndDeleteElem() take elements out", {},
   assertEquals(mapDeleteElem(token, map, { key }), true);
   assertEquals(mapLookupElem(token, map, { key }), undefined);
   mapUpdateElem(token, map, { key, value: u64s(6n) });
+  if (lacksTaking() !== undefined) return;
   assertEquals(mapLookupAndDeleteElem(token, map, { key }), u64s(6n));
   assertEquals(mapLookupAndDeleteElem(token, map, { key }), undefined);
   assertEquals(mapGetNextKey(token, map), undefined);
@@ -191,7 +216,9 @@ kernelTest("queues and stacks have no keys: update pushes, lookup peeks, lookup 
   }
 });
 
-kernelTest("a bloom filter is asked with MapElemCall, whose value goes in", {}, () => {
+kernelTest("a bloom filter is asked with MapElemCall, whose value goes in", {
+  needs: [trying((token) => minimalMap(token, "bloom_filter"))],
+}, () => {
   const token = rootToken();
   using map = mapCreate(token, { type: "bloom_filter", valueSize: 8, maxEntries: 100 });
   mapUpdateElem(token, map, { value: u64s(77n) });
@@ -228,7 +255,10 @@ kernelTest("MapElemCall makes the same calls again and again, in place", {}, () 
   }
   assertEquals(count, 50);
   take.key.set(u32s(5));
-  assertEquals([take.run(), toU64s(take.value), take.run()], [true, [5n * 0x1_0000_0001n], false]);
+  if (lacksTaking() !== undefined) {
+    assertThrows(() => take.run(), NotSupportedError, "5.14");
+    mapDeleteElem(token, map, { key: u32s(5) });
+  } else assertEquals([take.run(), toU64s(take.value), take.run()], [true, [5n * 0x1_0000_0001n], false]);
   remove.key.set(u32s(6));
   assertEquals([remove.run(), remove.run()], [true, false]);
   assertEquals([mapLookupElem(token, map, { key: u32s(5) }), mapLookupElem(token, map, { key: u32s(6) })], [

@@ -5,6 +5,7 @@ import { mapLookupElem, mapUpdateElem } from "../../cmds/map_elem.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { progLoad } from "../../cmds/prog.ts";
 import { progAttach, progDetach, progQuery } from "../../cmds/prog_attach.ts";
+import type { NotSupportedError } from "../../errors.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openPath } from "../../ffi/kernel_file.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
@@ -12,10 +13,12 @@ import { bpftoolJson, run } from "../_tools.ts";
 import { minimalMap } from "./_map_types.ts";
 import {
   arrayMap,
+  assertLacking,
   assertRefused,
   attachedIds,
   constant,
   interpose,
+  lackingFor,
   makeCgroup,
   type RootToken,
   rootToken,
@@ -30,8 +33,20 @@ function idOf(token: RootToken, prog: Fd): number {
   return objGetInfoByFd(token, prog, { kind: "prog" }).id;
 }
 
-/** The ids that bpftool lists for a cgroup. */
-async function listed(path: string): Promise<number[]> {
+/** Says where the kernel does not tell each program's flags, without which bpftool gives up. */
+function lacksAttachFlags(token: RootToken): NotSupportedError | undefined {
+  using cgroup = makeCgroup("flags");
+  const options = { target: { fd: cgroup.fd }, attachType: "cgroup_device", progAttachFlags: true } as const;
+  const error = lackingFor(() => progQuery(token, options));
+  if (error !== undefined) {
+    assertEquals([error.feature, error.since], ["field prog_attach_flags of BPF_PROG_QUERY", "6.0"]);
+  }
+  return error;
+}
+
+/** The ids that bpftool lists for a cgroup, or the library where the kernel is too old for bpftool. */
+async function listed(token: RootToken, path: string, target: { fd: number }): Promise<readonly number[]> {
+  if (lacksAttachFlags(token) !== undefined) return progQuery(token, { target, attachType: "cgroup_device" }).progIds;
   const found = await bpftoolJson(["cgroup", "show", path]);
   assert(Array.isArray(found));
   return found.map(({ id }) => id);
@@ -54,22 +69,24 @@ kernelTest("progAttach() attaches to a cgroup, as bpftool and progQuery() show i
   const ids = [idOf(token, first), idOf(token, second)];
   const query = progQuery(token, { target, attachType });
   assertEquals([query.progIds, query.attachFlags, query.linkIds], [ids, flags, []]);
-  assertEquals(await listed(cgroup.path), ids);
+  assertEquals(await listed(token, cgroup.path, target), ids);
   // The cgroup below has none of its own, and runs both.
   const below = { target: { fd: inner.fd }, attachType } as const;
   assertEquals(progQuery(token, below).progIds, []);
   const effective = progQuery(token, { ...below, flags: constant("BPF_F_QUERY_EFFECTIVE") });
   assertEquals(effective.progIds, ids);
-  const withFlags = progQuery(token, { target, attachType, progAttachFlags: true });
-  assertEquals(withFlags.progAttachFlags, [flags, flags]);
+  if (lacksAttachFlags(token) === undefined) {
+    const withFlags = progQuery(token, { target, attachType, progAttachFlags: true });
+    assertEquals(withFlags.progAttachFlags, [flags, flags]);
+  }
   // It stays attached without a descriptor.
   first.close();
   assertEquals(progQuery(token, { target, attachType }).progIds, ids);
   using third = simpleProg(token, "cgroup_device", { value: 1 });
   progAttach(token, third, { target, attachType, flags: flags | constant("BPF_F_REPLACE"), replace: second });
-  assertEquals(await listed(cgroup.path), [ids[0], idOf(token, third)]);
+  assertEquals(await listed(token, cgroup.path, target), [ids[0], idOf(token, third)]);
   progDetach(token, { target, attachType, prog: third });
-  assertEquals(await listed(cgroup.path), [ids[0]]);
+  assertEquals(await listed(token, cgroup.path, target), [ids[0]]);
   assertRefused(() => progDetach(token, { target, attachType, prog: third }), "ENOENT", /no such program/);
 });
 
@@ -147,10 +164,15 @@ kernelTest("progAttach() and progDetach() attach to a sockmap, a network namespa
   using verdict = simpleProg(token, "sk_skb", { value: 1, expectedAttachType: "sk_skb_stream_verdict" });
   const target = { fd: sockmap };
   const attachType = "sk_skb_stream_verdict";
+  const lacking = lackingFor(() => progQuery(token, { target, attachType }));
   progAttach(token, verdict, { target, attachType });
-  assertEquals(progQuery(token, { target, attachType }).progIds, [idOf(token, verdict)]);
+  if (lacking === undefined) {
+    assertEquals(progQuery(token, { target, attachType }).progIds, [idOf(token, verdict)]);
+  } else {
+    assertEquals([lacking.feature, lacking.since], [`BPF_PROG_QUERY for attach type ${attachType}`, "5.18"]);
+  }
   progDetach(token, { target, attachType, prog: verdict });
-  assertEquals(progQuery(token, { target, attachType }).progIds, []);
+  if (lacking === undefined) assertEquals(progQuery(token, { target, attachType }).progIds, []);
   assertRefused(() => progDetach(token, { target, attachType, prog: verdict }), "ENOENT");
   using dissector = simpleProg(token, "flow_dissector", { value: 0 });
   using netns = openPath("/proc/self/ns/net");
@@ -182,7 +204,9 @@ kernelTest("progAttach(), progDetach() and progQuery() fail with the kernel's er
   assertRefused(() => progDetach(token, { target, attachType: "cgroup_device", prog: device }), "ENOENT");
   assertRefused(() => progQuery(token, { target: { fd: 9999 }, attachType: "cgroup_device" }), "EBADF");
   assertRefused(() => progQuery(token, { target, attachType: 4242 }), "EINVAL");
-  assertRefused(() => progQuery(token, { target: { ifindex: 999_999 }, attachType: "tcx_ingress" }), "ENODEV");
+  const tcx = { target: { ifindex: 999_999 }, attachType: "tcx_ingress" } as const;
+  if (kernelSince("6.6")() === undefined) assertRefused(() => progQuery(token, tcx), "ENODEV");
+  else assertLacking(() => progQuery(token, tcx), "attach type tcx_ingress", "6.6");
   using interposed = interpose();
   const type = "nonsense" as "cgroup_device";
   assertThrows(() => progAttach(token, device, { target, attachType: type }), TypeError, "nonsense");
@@ -200,9 +224,10 @@ kernelTest("progQuery() makes room for more programs than it first asks about", 
   const progs = Array.from({ length: 40 }, () => simpleProg(token, "cgroup_device", { value: 1 }));
   try {
     for (const prog of progs) progAttach(token, prog, { ...options, flags: constant("BPF_F_ALLOW_MULTI") });
-    const { progIds, progAttachFlags } = progQuery(token, { ...options, progAttachFlags: true });
+    const wantsFlags = lacksAttachFlags(token) === undefined;
+    const { progIds, progAttachFlags } = progQuery(token, { ...options, progAttachFlags: wantsFlags });
     assertEquals(progIds, progs.map((prog) => idOf(token, prog)));
-    assertEquals(progAttachFlags.length, 40);
+    assertEquals(progAttachFlags.length, wantsFlags ? 40 : 0);
   } finally {
     for (const prog of progs) prog.close();
   }

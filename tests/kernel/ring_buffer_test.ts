@@ -13,7 +13,7 @@ import {
 import { PermissionError, SyscallError } from "../../errors.ts";
 import { type Bytes, type Kernel, kernel, swapKernel } from "../../ffi/kernel.ts";
 import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
-import { rootToken, toU64s, u32s, u64s } from "./_objects.ts";
+import { lackingFor, rootToken, toU64s, u32s, u64s } from "./_objects.ts";
 import type { RingWork } from "./_ring_worker.ts";
 
 const SIZE = 4096;
@@ -495,8 +495,12 @@ kernelTest("RingBuffer refuses what is no ring buffer", {}, () => {
   const token = rootToken();
   using array = mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 1 });
   assertThrows(() => new RingBuffer(token, array), TypeError, "the map is of type array");
-  using user = mapCreate(token, { type: "user_ringbuf", maxEntries: SIZE });
-  assertThrows(() => new RingBuffer(token, user), TypeError, "the map is of type user_ringbuf");
+  const userRing = { type: "user_ringbuf", maxEntries: SIZE } as const;
+  const lacking = lackingFor(() => mapCreate(token, userRing));
+  if (lacking === undefined) {
+    using user = mapCreate(token, userRing);
+    assertThrows(() => new RingBuffer(token, user), TypeError, "the map is of type user_ringbuf");
+  } else assertEquals([lacking.feature, lacking.since], ["map type user_ringbuf", "6.1"]);
   using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: asm`r0 = 0\nexit` });
   assertThrows(() => new RingBuffer(token, prog), TypeError);
   assertThrows(() => new RingBuffer(token, 0x7ffffff0), SyscallError, "EBADF");
