@@ -56,6 +56,7 @@ export { type MapBtf, mapCreate, type MapCreateOptions, mapFreeze } from "./cmds
 export {
   type ElemCommand,
   type ElemOptions,
+  type LookupElemOptions,
   mapDeleteElem,
   MapElemCall,
   mapGetNextKey,

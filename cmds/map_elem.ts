@@ -46,6 +46,12 @@ export interface ElemOptions {
   flags?: number | bigint | undefined;
 }
 
+/** What `mapLookupElem()` takes besides the map. */
+export interface LookupElemOptions extends ElemOptions {
+  /** For bloom filters, which have no keys: the value that is asked about. C name: `value`. */
+  value?: Bytes | undefined;
+}
+
 /** What `mapUpdateElem()` takes besides the map. */
 export interface UpdateElemOptions extends ElemOptions {
   /** The value: exactly the map's value size, times all possible CPUs for per-CPU maps. C name: `value`. */
@@ -104,14 +110,18 @@ function elem(
  *
  * @param token A permission token.
  * @param map The map.
- * @param options The key and flags.
+ * @param options The key, or for bloom filters the value, and flags.
  * @returns The value (all CPUs' values of a per-CPU map); undefined where the map has no such key.
- * @throws {RangeError} Where the key does not have the map's key size.
+ * @throws {RangeError} Where the key or value does not have the map's size.
  * @throws {SyscallError} ENOTSUPP for map types that user space cannot read; EPERM for write-only maps.
  */
-export function mapLookupElem(token: AnyToken, map: FdSource, options: ElemOptions): Bytes | undefined {
+export function mapLookupElem(token: AnyToken, map: FdSource, options: LookupElemOptions): Bytes | undefined {
   const shape = mapShape(token, map);
   const value = allocate(shape.valueSize);
+  if (options.value !== undefined) {
+    checkLength(options.value, shape.valueSize, "value");
+    value.set(options.value);
+  }
   return elem(token, "map_lookup_elem", map, { ...options, value }, shape) ? value : undefined;
 }
 

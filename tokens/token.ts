@@ -37,7 +37,7 @@ export interface AuditedCall {
   readonly command: CommandName;
   /** What the kernel answered: ≥ 0, or −errno. */
   readonly result: number;
-  /** The call as strace(1) prints it, made when it is read. */
+  /** The call as strace(1) prints it. It is made when it is read: read it inside of the listener. */
   readonly text: string;
 }
 

@@ -229,6 +229,17 @@ kernelTest("a bloom filter is asked with MapElemCall, whose value goes in", {
   assertEquals(lookup.run(), false);
 });
 
+kernelTest("mapLookupElem() asks a bloom filter about a value", {
+  needs: [trying((token) => minimalMap(token, "bloom_filter"))],
+}, () => {
+  const token = rootToken();
+  using map = mapCreate(token, { type: "bloom_filter", valueSize: 8, maxEntries: 100 });
+  mapUpdateElem(token, map, { value: u64s(77n) });
+  assertEquals(mapLookupElem(token, map, { value: u64s(77n) }), u64s(77n));
+  assertEquals(mapLookupElem(token, map, { value: u64s(78n) }), undefined);
+  assertThrows(() => mapLookupElem(token, map, { value: new Uint8Array(7) }), RangeError, "value");
+});
+
 kernelTest("MapElemCall makes the same calls again and again, in place", {}, () => {
   const token = rootToken();
   using map = hashMap(token, { maxEntries: 64 });
