@@ -142,12 +142,18 @@ const TYPE_FIELDS: { readonly [C in CommandName]?: readonly TypeField[] } = {
   prog_query: [{ ...ATTACH_TYPE, field: "attach_type" }],
 };
 
-/** Attach types that could be asked about only after one could attach by them. */
-const QUERIED_SINCE: Readonly<Record<string, string>> = {
-  sk_skb_stream_parser: "5.18",
-  sk_skb_stream_verdict: "5.18",
-  sk_skb_verdict: "5.18",
-  sk_msg_verdict: "5.18",
+/** The attach types of sockmaps. */
+const SOCKMAP: readonly string[] = [
+  "sk_skb_stream_parser",
+  "sk_skb_stream_verdict",
+  "sk_skb_verdict",
+  "sk_msg_verdict",
+];
+
+/** Attach types that a command took only after one could attach by them otherwise. */
+const LATER_ATTACH_TYPES: { readonly [C in CommandName]?: Readonly<Record<string, string>> } = {
+  prog_query: Object.fromEntries(SOCKMAP.map((type) => [type, "5.18"])),
+  link_create: Object.fromEntries(SOCKMAP.map((type) => [type, "6.10"])),
 };
 
 /**
@@ -163,9 +169,9 @@ export function unknownType<C extends CommandName>(attr: Attr<C>, running: Relea
     const name = nameOrNumber<string>(numbers, number(field));
     if (typeof name === "number") continue;
     if (running < parseRelease(since[name])) return { feature: `${what} ${name}`, since: since[name] };
-    const queried = attr.command === "prog_query" ? QUERIED_SINCE[name] : undefined;
-    if (queried !== undefined && running < parseRelease(queried)) {
-      return { feature: `BPF_PROG_QUERY for ${what} ${name}`, since: queried };
+    const taken = what === ATTACH_TYPE.what ? LATER_ATTACH_TYPES[attr.command]?.[name] : undefined;
+    if (taken !== undefined && running < parseRelease(taken)) {
+      return { feature: `BPF_${attr.command.toUpperCase()} for ${what} ${name}`, since: taken };
     }
   }
   return undefined;

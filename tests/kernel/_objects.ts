@@ -125,9 +125,18 @@ export function lackingFor(fn: () => unknown): NotSupportedError | undefined {
   }
 }
 
-/** A probe that tries something, and gives what the library says where the kernel lacks it. */
+/**
+ * A probe that tries something, and gives what the library says where the kernel lacks it. A kernel that has it may
+ * refuse the try for another reason: most need no more than descriptors that are none.
+ */
 export function trying(fn: (token: RootToken) => unknown): Probe {
-  return () => lackingFor(() => fn(rootToken()))?.message;
+  return () => {
+    try {
+      return lackingFor(() => fn(rootToken()))?.message;
+    } catch {
+      return undefined;
+    }
+  };
 }
 
 /** Asserts that a call says what the kernel lacks, and since when kernels have it. */

@@ -13,7 +13,7 @@ import { openPath } from "../../ffi/kernel_file.ts";
 import { attachTypes, type LinkType } from "../../uapi/enums.gen.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { bpftoolJson, run } from "../_tools.ts";
-import { needVmlinuxId } from "./_btf_bytes.ts";
+import { needVmlinuxId, vmlinuxId } from "./_btf_bytes.ts";
 import { minimalMap } from "./_map_types.ts";
 import {
   assertRefused,
@@ -30,12 +30,50 @@ import {
   simpleProg,
   toU64s,
   tracepointEvent,
+  trying,
   u32s,
   uprobeEvent,
   veth,
 } from "./_objects.ts";
 import { minimalProg } from "./_prog_types.ts";
 import { congestionControls, tcpCongestionControl } from "./_struct_ops.ts";
+
+/** A descriptor that is none. */
+const NO_FD = 9999;
+
+const triesCgroupOrder = trying((token) => {
+  using cgroup = makeCgroup("tried");
+  using prog = simpleProg(token, "cgroup_device", { value: 1 });
+  const flags = constant("BPF_F_BEFORE") | constant("BPF_F_LINK");
+  const options = { target: { fd: cgroup.fd }, attachType: "cgroup_device", flags } as const;
+  return linkCreate(token, { prog, ...options, cgroup: { anchor: { fd: NO_FD } } });
+});
+
+const triesPerfEvent = trying((token) => {
+  using event = clockEvent();
+  using prog = simpleProg(token, "perf_event");
+  return linkCreate(token, { prog, target: { fd: event }, attachType: "perf_event" });
+});
+
+const triesUprobes = trying((token) => {
+  using prog = simpleProg(token, "kprobe", { expectedAttachType: "trace_uprobe_multi" });
+  return linkCreate(token, {
+    prog,
+    attachType: "trace_uprobe_multi",
+    uprobeMulti: { path: "/proc/self/exe", offsets: [0n] },
+  });
+});
+
+const triesSockmap = trying((token) => {
+  using sockmap = minimalMap(token, "sockmap");
+  using prog = simpleProg(token, "sk_skb", { value: 1, expectedAttachType: "sk_skb_verdict" });
+  return linkCreate(token, { prog, target: { fd: sockmap }, attachType: "sk_skb_verdict" });
+});
+
+const triesStructOps = trying((token) => {
+  using map = minimalMap(token, "struct_ops");
+  return linkCreate(token, { prog: map, attachType: "struct_ops" });
+});
 
 function progId(token: RootToken, prog: Fd): number {
   return objGetInfoByFd(token, prog, { kind: "prog" }).id;
@@ -105,7 +143,7 @@ kernelTest("linkCreate() links to a cgroup", { needs: ["cgroup"], tools: ["bpfto
 });
 
 kernelTest("linkCreate() puts a cgroup's links in order around an anchor", {
-  needs: ["cgroup", kernelSince("6.16")],
+  needs: ["cgroup", triesCgroupOrder],
 }, () => {
   const token = rootToken();
   using cgroup = makeCgroup();
@@ -186,7 +224,10 @@ kernelTest("linkCreate() links to an interface by XDP", { needs: ["netns"], tool
 });
 
 kernelTest("linkCreate() links to an interface by tcx, in order around anchors and by revision", {
-  needs: ["netns", kernelSince("6.6")],
+  needs: [
+    "netns",
+    trying((token) => progQuery(token, { target: { ifindex: 999_999 }, attachType: "tcx_ingress" })),
+  ],
   tools: ["bpftool"],
 }, async () => {
   const token = rootToken();
@@ -239,7 +280,7 @@ kernelTest("linkCreate() links to an interface by tcx, in order around anchors a
 
 kernelTest(
   "linkCreate() links to netfilter",
-  { needs: ["netns", kernelSince("6.4")], tools: ["bpftool"] },
+  { needs: ["netns", trying((token) => minimalProg(token, "netfilter"))], tools: ["bpftool"] },
   async () => {
     const token = rootToken();
     using dropping = minimalProg(token, "netfilter", {
@@ -302,7 +343,7 @@ function callGetpgid(): void {
 const COOKIE = 0xc00c_1e55_0000_0001n;
 
 kernelTest("linkCreate() links to a perf event of a tracepoint, a uprobe and a clock, with a cookie", {
-  needs: ["tracefs", kernelSince("5.15")],
+  needs: ["tracefs", triesPerfEvent],
   tools: ["bpftool", "readelf"],
 }, async () => {
   const token = rootToken();
@@ -347,7 +388,7 @@ kernelTest("linkCreate() links to a perf event of a tracepoint, a uprobe and a c
 });
 
 kernelTest("linkCreate() links to many uprobes, each with a cookie", {
-  needs: [kernelSince("6.6")],
+  needs: [triesUprobes],
   tools: ["bpftool", "readelf"],
 }, async () => {
   const token = rootToken();
@@ -393,7 +434,7 @@ kernelTest("linkCreate() links to many uprobes, each with a cookie", {
 });
 
 kernelTest("linkCreate() puts a struct_ops map in force", {
-  needs: ["btf", "netns", kernelSince("6.4")],
+  needs: ["btf", "netns", triesStructOps],
   tools: ["bpftool"],
 }, async () => {
   const token = rootToken();
@@ -416,7 +457,7 @@ kernelTest("linkCreate() puts a struct_ops map in force", {
   assertRefused(() => linkCreate(token, { prog: plain, attachType: "struct_ops" }), "EINVAL");
 });
 
-kernelTest("linkCreate() links to a sockmap", { needs: [kernelSince("6.10")], tools: ["bpftool"] }, async () => {
+kernelTest("linkCreate() links to a sockmap", { needs: [triesSockmap], tools: ["bpftool"] }, async () => {
   const token = rootToken();
   using sockmap = minimalMap(token, "sockmap");
   const attachType = "sk_skb_verdict";
@@ -455,7 +496,11 @@ kernelTest("linkCreate() links to a raw tracepoint by BTF, with a cookie", {
 });
 
 kernelTest("linkCreate() links an iterator to a map and to a task", {
-  needs: ["btf", kernelSince("6.1")],
+  needs: [
+    "btf",
+    () =>
+      vmlinuxId("func", "bpf_iter_cgroup") === undefined ? "no iterator over cgroups, which came with 6.1" : undefined,
+  ],
   tools: ["bpftool"],
 }, async () => {
   const token = rootToken();

@@ -23,6 +23,7 @@ import {
   lackingFor,
   returning,
   rootToken,
+  trying,
   u32s,
   u64s,
 } from "./_objects.ts";
@@ -145,7 +146,12 @@ kernelTest("mapCreate() refuses what cannot be right before it calls the kernel"
 });
 
 kernelTest("mapCreate() takes the hash of the only program that may use the map", {
-  needs: [kernelSince("6.18")],
+  needs: [
+    trying((token) => {
+      const exclusiveProgHash = new Uint8Array(32);
+      return mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 1, exclusiveProgHash });
+    }),
+  ],
 }, async () => {
   const token = rootToken();
   const insns = (map: number) =>

@@ -7,7 +7,7 @@ import { progLoad } from "../../cmds/prog.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
 import { PermissionError } from "../../errors.ts";
 import { openPath } from "../../ffi/kernel_file.ts";
-import { kernelSince, kernelTest } from "../_kernel_test.ts";
+import { kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { keyValueBtf } from "./_map_types.ts";
 import {
@@ -21,6 +21,7 @@ import {
   rootToken,
   simpleProg,
   socketFilter,
+  trying,
   u32s,
   u64s,
 } from "./_objects.ts";
@@ -43,7 +44,9 @@ kernelTest("objPin() and objGet() give maps, programs and links a name", { needs
   }
 });
 
-kernelTest("objPin() and objGet() start from a directory", { needs: ["bpffs", kernelSince("6.5")] }, () => {
+kernelTest("objPin() and objGet() start from a directory", {
+  needs: ["bpffs", trying((token) => objGet(token, "relative", { directory: 9999 }))],
+}, () => {
   const token = rootToken();
   Deno.mkdirSync(`${place("BPFFS")}/below`);
   using directory = openPath(`${place("BPFFS")}/below`);

@@ -25,6 +25,7 @@ import {
   simpleProg,
   socketFilter,
   toU64s,
+  trying,
   u32s,
   veth,
 } from "./_objects.ts";
@@ -109,7 +110,10 @@ kernelTest("progAttach() decides about real system calls", { needs: ["cgroup"] }
 });
 
 kernelTest("progAttach() puts programs in order around an anchor, by descriptor and by id, at an interface", {
-  needs: ["netns", kernelSince("6.6")],
+  needs: [
+    "netns",
+    trying((token) => progQuery(token, { target: { ifindex: 999_999 }, attachType: "tcx_ingress" })),
+  ],
 }, async () => {
   const token = rootToken();
   await using pair = await veth();

@@ -7,7 +7,7 @@ import { progStreamRead, progTestRun } from "../../cmds/prog_run.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { allocate } from "../../ffi/memory.ts";
 import { structBuffer } from "../../ffi/struct_buffer.ts";
-import { kernelSince, kernelTest } from "../_kernel_test.ts";
+import { kernelTest } from "../_kernel_test.ts";
 import { needVmlinuxId, vmlinuxId } from "./_btf_bytes.ts";
 import {
   arrayMap,
@@ -25,7 +25,8 @@ import {
 } from "./_objects.ts";
 import { minimalProg } from "./_prog_types.ts";
 
-const HAS_STREAMS = kernelSince("6.17")() === undefined;
+/** Says where programs have no streams. */
+const lacksStreams = trying((token) => progStreamRead(token, 9999, { stream: "stdout", buffer: allocate(1) }));
 
 kernelTest("progTestRun() runs a program on a packet, and gives what it returned and wrote", {}, () => {
   const token = rootToken();
@@ -132,7 +133,7 @@ kernelTest("progTestRun() fails with the kernel's error number", {}, () => {
 
 kernelTest("progStreamRead() reads nothing where a program printed nothing", {}, () => {
   const token = rootToken();
-  if (!HAS_STREAMS) {
+  if (lacksStreams() !== undefined) {
     using filter = socketFilter(token);
     assertLacking(
       () => progStreamRead(token, filter, { stream: "stdout", buffer: allocate(16) }),
@@ -190,7 +191,8 @@ function printer(token: RootToken): Fd {
 
 /** Whether the kernel has memory for what programs print: it takes it from a list that not every machine fills. */
 function streamMemory(): string | undefined {
-  if (!HAS_STREAMS) return "no program streams, which came with 6.17";
+  const lacking = lacksStreams();
+  if (lacking !== undefined) return lacking;
   const token = rootToken();
   using prog = printer(token);
   const { returnValue } = progTestRun(token, prog, { ctx: u32s(1, 0) });

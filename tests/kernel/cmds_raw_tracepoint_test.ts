@@ -17,6 +17,7 @@ import {
   simpleProg,
   socketFilter,
   toU64s,
+  trying,
   u32s,
 } from "./_objects.ts";
 
@@ -69,7 +70,9 @@ function wide(token: RootToken): Fd {
   return mapCreate(token, { type: "array", keySize: 4, valueSize: 16, maxEntries: 1 });
 }
 
-kernelTest("rawTracepointOpen() passes a cookie to the program", { needs: [kernelSince("6.10")] }, async () => {
+kernelTest("rawTracepointOpen() passes a cookie to the program", {
+  needs: [trying((token) => rawTracepointOpen(token, 9999, { name: "sys_enter", cookie: 1n }))],
+}, async () => {
   const token = rootToken();
   using map = wide(token);
   const cookie = 0xfedc_ba98_7654_3210n;

@@ -4,14 +4,16 @@ import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
 import { taskFdQuery } from "../../cmds/task.ts";
 import { PermissionError } from "../../errors.ts";
-import { kernelSince, kernelTest } from "../_kernel_test.ts";
+import { kernelTest } from "../_kernel_test.ts";
 import {
   arrayMap,
   assertRefused,
+  clockEvent,
   libcFunction,
   rootToken,
   simpleProg,
   tracepointEvent,
+  trying,
   uprobeEvent,
 } from "./_objects.ts";
 
@@ -31,7 +33,14 @@ kernelTest("taskFdQuery() tells the program behind a raw tracepoint", {}, () => 
 });
 
 kernelTest("taskFdQuery() tells the program behind a perf event of a tracepoint and of a uprobe", {
-  needs: ["tracefs", kernelSince("5.15")],
+  needs: [
+    "tracefs",
+    trying((token) => {
+      using event = clockEvent();
+      using prog = simpleProg(token, "perf_event");
+      return linkCreate(token, { prog, target: { fd: event }, attachType: "perf_event" });
+    }),
+  ],
   tools: ["readelf"],
 }, async () => {
   const token = rootToken();

@@ -1,10 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
+import { tokenCreate } from "../../cmds/token.ts";
 import { attachTypes, commands, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
 import { kernelSince, kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { runDelegated } from "./_delegate.ts";
+import { trying } from "./_objects.ts";
 
-const OPTIONS: KernelTestOptions = { needs: ["btf", kernelSince("6.9")], tools: ["unshare"] };
+const OPTIONS: KernelTestOptions = { needs: ["btf", trying((token) => tokenCreate(token, 9999))], tools: ["unshare"] };
 
 /** Whether this machine lets root make a user namespace. */
 const namespaces = (await run("unshare", ["--user", "--map-root-user", "true"])).code === 0;

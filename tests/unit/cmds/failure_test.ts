@@ -166,6 +166,7 @@ Deno.test("failure() names the type that the kernel is too old for, and the rele
     ["prog_query", "BPF_PROG_QUERY for attach type sk_msg_verdict", "5.18", (token) => {
       progQuery(token, { target, attachType: "sk_msg_verdict" });
     }],
+    ["link_create", "BPF_LINK_CREATE for attach type sk_msg_verdict", "6.10", link("sk_msg_verdict", { target })],
   ];
   for (const [command, feature, since, make] of types) {
     using _ = failing(command, "EINVAL");
