@@ -276,7 +276,7 @@ kernelTest("demo --top limits the rows, the busiest first", {}, async () => {
     await using child = busy();
     while (!worker.signal.aborted) await keepBusy(child, 1000);
   })();
-  await using child = demo("--json", "--seconds", `${SLOWNESS}`, "--interval", "0.25", "--top", "2");
+  await using child = demo("--json", "--seconds", `${SLOWNESS}`, "--interval", `${0.25 * SLOWNESS}`, "--top", "2");
   const lines = await child.rest();
   worker.abort();
   await noise;
