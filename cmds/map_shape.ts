@@ -22,6 +22,8 @@ export interface MapShape {
   readonly keySize: number;
   /** Of a value as user space sees it: all CPUs' values of a per-CPU map. */
   readonly valueSize: number;
+  /** Of a value as the kernel tells it: of one CPU for per-CPU maps. */
+  readonly elementSize: number;
   /** Elements at most; bytes of a ring buffer, pages of an arena. */
   readonly maxEntries: number;
   /** BPF_F_* flags that it was made with. */
@@ -62,6 +64,7 @@ export function mapShape(token: AnyToken, map: FdSource): MapShape {
     type,
     keySize: info.getU32("key_size"),
     valueSize: PER_CPU.has(type) ? Math.ceil(valueSize / 8) * 8 * possibleCpus() : valueSize,
+    elementSize: valueSize,
     maxEntries: info.getU32("max_entries"),
     flags: info.getU32("map_flags"),
   };

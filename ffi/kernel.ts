@@ -63,8 +63,8 @@ export interface Kernel {
    * and the fds alive until the promise settles.
    */
   epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number>;
-  /** mmap(2) of `fd`, shared: the address, or −errno. */
-  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number;
+  /** mmap(2) of `fd`, shared, at an address of the kernel's choice or near one that is given: the address, or −errno. */
+  mmap(length: number, prot: number, fd: number, offset: number, near?: bigint): Deno.PointerObject | number;
   /** munmap(2). */
   munmap(address: Deno.PointerObject, length: number): number;
   /** sysconf(3). */
@@ -237,8 +237,10 @@ export class LibcKernel implements Kernel {
     return this.#symbols.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
   }
 
-  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number {
-    const address = this.#symbols.mmap(null, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
+  mmap(length: number, prot: number, fd: number, offset: number, near = 0n): Deno.PointerObject | number {
+    // SAFETY: without MAP_FIXED the address is no more than a hint: nothing that is mapped is replaced.
+    const hint = Deno.UnsafePointer.create(near);
+    const address = this.#symbols.mmap(hint, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
     const errno = this.#errno[0];
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
