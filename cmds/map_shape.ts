@@ -51,9 +51,10 @@ const shapes = new WeakMap<Fd, MapShape>();
  * @throws {TypeError} Where the descriptor is of no map.
  */
 export function mapShape(token: AnyToken, map: FdSource): MapShape {
+  const fd = fdNumber(map, "map");
   const known = map instanceof Fd ? shapes.get(map) : undefined;
   if (known !== undefined) return known;
-  checkIsMap(fdNumber(map, "map"));
+  checkIsMap(fd);
   const info = structBuffer("bpf_map_info");
   const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
     .pointer("info", info.bytes);

@@ -8,20 +8,34 @@ import { type Codec, decode } from "../codec.ts";
 import { isTrusted } from "../codec/trust.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { type EventSource, NOTHING } from "./event_stream.ts";
-import type { RecordSource } from "./record_view.ts";
-import { RecordView } from "./record_view.ts";
+import { type RecordSource, RecordView } from "./record_view.ts";
 
-/** Who wants to know when a buffer is closed. */
-export class Listeners {
+/** Who waits for a buffer's records, and who wants to know when it is closed. */
+export class Waiters {
+  #waiting = false;
   readonly #callbacks = new Set<() => void>();
 
-  add(callback: () => void): () => void {
+  /**
+   * Begins a wait. There is one at a time, since two would take records from each other.
+   *
+   * @returns Ends it.
+   * @throws {TypeError} Where another is under way.
+   */
+  enter(): () => void {
+    if (this.#waiting) throw new TypeError("Cannot wait for events: another wait is under way");
+    this.#waiting = true;
+    return () => this.#waiting = false;
+  }
+
+  /** Calls back once the buffer is closed, until the function that this returns is called. */
+  onClose(callback: () => void): () => void {
     this.#callbacks.add(callback);
     return () => void this.#callbacks.delete(callback);
   }
 
-  call(): void {
-    for (const callback of this.#callbacks) callback();
+  /** Says that the buffer is closed. */
+  close(): void {
+    for (const callback of [...this.#callbacks]) callback();
   }
 }
 
@@ -29,7 +43,7 @@ export class Listeners {
 export interface EventBuffer {
   readonly reader: RecordSource;
   readonly descriptors: readonly FdSource[];
-  readonly listeners: Listeners;
+  readonly waiters: Waiters;
   readonly closed: boolean;
 }
 
@@ -72,8 +86,12 @@ class BufferEvents<T> implements EventSource<T> {
     this.#reader.settle();
   }
 
+  enterWait(): () => void {
+    return this.#buffer.waiters.enter();
+  }
+
   onClose(callback: () => void): () => void {
-    return this.#buffer.listeners.add(callback);
+    return this.#buffer.waiters.onClose(callback);
   }
 }
 

@@ -12,11 +12,12 @@ import { SyscallError } from "../errors.ts";
 import { Fd } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
+import type { MapType } from "../uapi/enums.gen.ts";
 import { familyOf } from "./_families.ts";
 import type { MapParts } from "./map_handle.ts";
 import { defaultKey } from "./map_options.ts";
 import type { OpenOptions, OpenSource } from "./open_options.ts";
+import { typeName } from "./operations.ts";
 
 /** Opens a map, and finds out its type and codecs. */
 export function openParts(
@@ -31,7 +32,7 @@ export function openParts(
   const fd = openSource(token, source);
   try {
     const shape = mapShape(token, fd);
-    const type = (Object.keys(mapTypes) as MapType[]).find((name) => mapTypes[name] === shape.type) ?? shape.type;
+    const type = typeName(shape.type);
     if (options.type !== undefined && options.type !== type && options.type !== shape.type) {
       throw new TypeError(`Cannot open a map as ${options.type}: it is of type ${type}`);
     }

@@ -127,7 +127,8 @@ export class RingReader implements RecordSource {
       if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) break;
       const length = header & LENGTH_MASK;
       // Told before the record is handed out: what is told is what was read before it, which stays where it is.
-      if (++this.#untold > UNTOLD_RECORDS || this.#position > this.#tellAt) this.settle();
+      if (this.#untold === UNTOLD_RECORDS || this.#position > this.#tellAt) this.settle();
+      this.#untold++;
       this.#position += (BPF_RINGBUF_HDR_SZ + length + 7) & ~7;
       if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
       this.start = offset + BPF_RINGBUF_HDR_SZ;

@@ -20,6 +20,8 @@ export interface EventSource<T> {
   take(): T | typeof NOTHING;
   /** Tells the writers how far the reader has come, before it waits. */
   settle(): void;
+  /** Says that somebody waits; a second one is refused with a TypeError. The function that it returns ends that. */
+  enterWait(): () => void;
   /** Calls back once the source is closed, until the function that it returns is called. */
   onClose(callback: () => void): () => void;
 }
@@ -31,7 +33,7 @@ export interface EventsOptions {
 }
 
 /** After how many events in a row timers, signals and other work have their turn. */
-const EVENTS_A_TURN = 4096;
+const EVENTS_A_TURN = 256;
 
 type Result<T> = IteratorResult<T, undefined>;
 
@@ -47,11 +49,11 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #sources: readonly EventSource<T>[];
   readonly #signal: AbortSignal | undefined;
   #epoll: Epoll | undefined;
-  #stop: (() => void) | undefined;
   #waiting: Promise<Result<T>> | undefined;
+  #forget: readonly (() => void)[] = [];
   #ended = false;
   /** Whether the wait was ended by the signal or by a source that was closed. */
-  #woken = false;
+  #interrupted = false;
   /** How many events may be handed out before others have their turn. */
   #left = EVENTS_A_TURN;
   /** The source that is read next. */
@@ -130,8 +132,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
         for (const source of this.#sources) if (!source.closed) source.settle();
         const pause = this.#left === 0;
         this.#left = EVENTS_A_TURN;
-        await this.#start().wait(pause ? 0 : -1);
-        if (this.#woken) this.#reset();
+        await this.#pause(pause ? 0 : -1);
       }
       this.#end();
       return { done: true, value: undefined };
@@ -144,22 +145,26 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     return this.#ended || this.#signal?.aborted === true || this.#sources.every(({ closed }) => closed);
   }
 
-  /** The set that is waited on, made for the first wait. */
-  #start(): Epoll {
-    if (this.#epoll !== undefined) return this.#epoll;
-    const epoll = new Epoll(this.#sources.filter(({ closed }) => !closed).flatMap(({ descriptors }) => descriptors));
-    const wake = (): void => {
-      this.#woken = true;
-      epoll.wake();
-    };
-    const forget = this.#sources.map((source) => source.onClose(wake));
-    this.#signal?.addEventListener("abort", wake);
-    this.#stop = () => {
-      this.#signal?.removeEventListener("abort", wake);
-      for (const one of forget) one();
-    };
-    return this.#epoll = epoll;
+  /** Waits until a source has something, is closed, or the signal aborts. */
+  async #pause(timeoutMs: number): Promise<void> {
+    using stack = new DisposableStack();
+    const open = this.#sources.filter(({ closed }) => !closed);
+    for (const source of open) stack.defer(source.enterWait());
+    if (this.#epoll === undefined) {
+      this.#epoll = new Epoll(open.flatMap(({ descriptors }) => descriptors));
+      this.#signal?.addEventListener("abort", this.#interrupt);
+      this.#forget = open.map((source) => source.onClose(this.#interrupt));
+    }
+    await this.#epoll.wait(timeoutMs);
+    if (this.#interrupted) this.#reset();
   }
+
+  /** Ends the wait that is under way; where there is none, the set is let go at once. */
+  readonly #interrupt = (): void => {
+    if (this.#waiting === undefined) return this.#reset();
+    this.#interrupted = true;
+    this.#epoll?.wake();
+  };
 
   #end(): void {
     if (this.#ended) return;
@@ -170,10 +175,11 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
 
   /** Lets the set go. One that is made anew has no source in it that was closed meanwhile. */
   #reset(): void {
-    this.#woken = false;
-    this.#stop?.();
+    this.#interrupted = false;
+    this.#signal?.removeEventListener("abort", this.#interrupt);
+    for (const forget of this.#forget) forget();
     this.#epoll?.[Symbol.dispose]();
-    this.#stop = this.#epoll = undefined;
+    this.#epoll = undefined;
   }
 }
 
@@ -201,6 +207,10 @@ class Named<T> implements EventSource<[string, T]> {
 
   settle(): void {
     this.source.settle();
+  }
+
+  enterWait(): () => void {
+    return this.source.enterWait();
   }
 
   onClose(callback: () => void): () => void {

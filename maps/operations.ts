@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { MapType } from "../uapi/enums.gen.ts";
+import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 
 /**
  * What user space may do with a map's elements: read one, write one, delete one, go through all, take one out, and
@@ -118,4 +118,16 @@ export function unsupported(operation: MapOperation, type: MapType | number): Ty
   }
   const why = WHY[operation][type] ?? INSTEAD[type] ?? "maps of this type have no such operation";
   return new TypeError(`Cannot ${ACTIONS[operation]} a map of type ${type}: ${why}`);
+}
+
+const names = new Map<number, MapType>((Object.keys(mapTypes) as MapType[]).map((name) => [mapTypes[name], name]));
+
+/**
+ * The name of a map type.
+ *
+ * @param type Its number.
+ * @returns Its name; the number where this library knows none.
+ */
+export function typeName(type: number): MapType | number {
+  return names.get(type) ?? type;
 }

@@ -22,9 +22,9 @@ import {
 } from "../uapi/constants.gen.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 import { BpfMap } from "./bpf_map.ts";
-import { eventsOf, Listeners } from "./_events.ts";
+import { eventsOf, Waiters } from "./_events.ts";
 import { type EventsOptions, type EventSource, EventStream, NOTHING } from "./event_stream.ts";
-import type { OperationsOf } from "./operations.ts";
+import { type OperationsOf, typeName } from "./operations.ts";
 import { PerfReader } from "./_perf_reader.ts";
 import { RecordView } from "./record_view.ts";
 
@@ -70,7 +70,7 @@ export class PerfBuffer implements Disposable {
   readonly #events: Fd[] = [];
   readonly #readers: PerfReader[] = [];
   readonly #records: RecordView[] = [];
-  readonly #listeners = new Listeners();
+  readonly #waiters: Waiters[] = [];
   #closedBecause: string | undefined;
 
   /**
@@ -90,7 +90,7 @@ export class PerfBuffer implements Disposable {
     }
     const { type, maxEntries } = mapShape(token, map);
     if (type !== mapTypes.perf_event_array) {
-      throw new TypeError("Cannot make a perf buffer: the map is of another type than perf_event_array");
+      throw new TypeError(`Cannot make a perf buffer: the map is of type ${typeName(type)}`);
     }
     const cpus = onlineCpus();
     const highest = Math.max(...cpus);
@@ -118,6 +118,7 @@ export class PerfBuffer implements Disposable {
     const reader = new PerfReader(event, cpu, pages);
     this.#readers.push(reader);
     this.#records.push(new RecordView(reader));
+    this.#waiters.push(new Waiters());
     mapUpdateElem(this.#token, this.#map, { key: encode(u32, cpu), value: encode(u32, event.fd) });
     const result = kernel().ioctl(event.fd, PERF_EVENT_IOC_ENABLE, 0);
     if (result < 0) throw new SyscallError({ command: "ioctl", errno: -result, action: "enable a perf event" });
@@ -203,7 +204,7 @@ export class PerfBuffer implements Disposable {
       const source = eventsOf<T>({
         reader,
         descriptors: [this.#events[index]],
-        listeners: this.#listeners,
+        waiters: this.#waiters[index],
         get closed(): boolean {
           return isClosed();
         },
@@ -219,6 +220,7 @@ export class PerfBuffer implements Disposable {
           return event === NOTHING ? NOTHING : { cpu, event };
         },
         settle: () => source.settle(),
+        enterWait: () => source.enterWait(),
         onClose: (callback) => source.onClose(callback),
       };
     });
@@ -242,7 +244,7 @@ export class PerfBuffer implements Disposable {
       this.#events[index].close(reason);
     }
     for (const event of this.#events) event.close(reason);
-    this.#listeners.call();
+    for (const waiters of this.#waiters) waiters.close();
   }
 
   /** Takes an event out of the map: it would stay there as long as the map is open. */

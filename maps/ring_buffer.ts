@@ -7,12 +7,13 @@
 import { mapShape } from "../cmds/map_shape.ts";
 import { Codec } from "../codec.ts";
 import { PermissionError } from "../errors.ts";
-import { fdNumber, type FdSource } from "../ffi/fd.ts";
+import type { FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { BPF_F_RB_OVERWRITE } from "../uapi/constants.gen.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
-import { type EventBuffer, eventsOf, Listeners } from "./_events.ts";
+import { typeName } from "./operations.ts";
+import { type EventBuffer, eventsOf, Waiters } from "./_events.ts";
 import { type EventsOptions, type EventSource, EventStream } from "./event_stream.ts";
 import { OverwriteReader, RingMemory, RingReader } from "./_ring_reader.ts";
 import { RecordView } from "./record_view.ts";
@@ -68,9 +69,7 @@ export class RingBuffer implements Disposable {
   constructor(token: AnyToken, map: FdSource) {
     const { type, maxEntries, flags } = mapShape(token, map);
     if (type !== mapTypes.ringbuf) {
-      throw new TypeError(
-        `Cannot read a ring buffer: file descriptor ${fdNumber(map, "map")} is of another type of map`,
-      );
+      throw new TypeError(`Cannot read a ring buffer: the map is of type ${typeName(type)}`);
     }
     if (token.readOnly) {
       throw new PermissionError({
@@ -89,7 +88,7 @@ export class RingBuffer implements Disposable {
     this.#buffer = {
       reader: this.#reader,
       descriptors: [map],
-      listeners: new Listeners(),
+      waiters: new Waiters(),
       get closed(): boolean {
         return isClosed();
       },
@@ -192,7 +191,7 @@ export class RingBuffer implements Disposable {
     this.#reader.settle();
     this.#closedBecause = reason;
     this.#memory.close();
-    this.#buffer.listeners.call();
+    this.#buffer.waiters.close();
   }
 
   /** Unmaps the memory, and ends the iteration that is under way. */
