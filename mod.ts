@@ -49,6 +49,15 @@ export { errnoMeaning, errnoName, NotSupportedError, PermissionError, SyscallErr
 // File descriptors and memory
 export { type Bytes } from "./ffi/kernel.ts";
 export { Fd, type FdSource } from "./ffi/fd.ts";
+export {
+  FdChannel,
+  FdListener,
+  type FdMessage,
+  fdOfProcess,
+  openPidfd,
+  type ReceiveOptions,
+} from "./ffi/fd_channel.ts";
+export { type KernelSymbol, KernelSymbols } from "./ffi/kallsyms.ts";
 export { openPath } from "./ffi/kernel_file.ts";
 
 // Commands
@@ -246,6 +255,7 @@ export {
   ipv6,
   ipv6Prefix,
   mac,
+  offsetOf,
   pad,
   Padding,
   port,

@@ -50,6 +50,24 @@ export interface Kernel {
   setsockopt(fd: number, level: number, name: number, value: Bytes): number;
   /** getsockopt(2): answers the length that the kernel wrote. */
   getsockopt(fd: number, level: number, name: number, value: Bytes): number;
+  /** socketpair(2): writes two descriptors. */
+  socketpair(domain: number, type: number, protocol: number, fds: Bytes): number;
+  /** bind(2). */
+  bind(fd: number, address: Bytes): number;
+  /** connect(2). */
+  connect(fd: number, address: Bytes): number;
+  /** listen(2). */
+  listen(fd: number, backlog: number): number;
+  /** accept4(2), without the peer's address. */
+  accept(fd: number, flags: number): number;
+  /** sendmsg(2): a struct msghdr, whose pointers the caller keeps alive. */
+  sendmsg(fd: number, message: Bytes, flags: number): number;
+  /** recvmsg(2): a struct msghdr, whose pointers the caller keeps alive. */
+  recvmsg(fd: number, message: Bytes, flags: number): number;
+  /** pidfd_open(2). */
+  pidfdOpen(pid: number, flags: number): number;
+  /** pidfd_getfd(2). */
+  pidfdGetfd(pidfd: number, fd: number, flags: number): number;
   /** eventfd(2). */
   eventfd(initial: number, flags: number): number;
   /** epoll_create1(2). */
@@ -80,10 +98,19 @@ const PROG_LOAD_ATTEMPTS = 5;
 /** The size of struct statx. */
 const STATX_SIZE = 256;
 
+/** The size of struct msghdr on 64-bit machines. */
+export const MSGHDR_SIZE = 56;
+
 /** The size of struct epoll_event, which the kernel packs on x86-64 only. */
 export const EPOLL_EVENT_SIZE: number = Deno.build.arch === "x86_64" ? 12 : 16;
 
 const encoder = new TextEncoder();
+
+function checkMessage(message: Bytes): void {
+  if (message.length !== MSGHDR_SIZE) {
+    throw new RangeError(`Cannot call sendmsg(2) or recvmsg(2): a struct msghdr has ${MSGHDR_SIZE} bytes`);
+  }
+}
 
 function checkEvents(events: Bytes, maxEvents: number): void {
   if (maxEvents * EPOLL_EVENT_SIZE > events.length) {
@@ -112,6 +139,8 @@ export class LibcKernel implements Kernel {
   readonly #capget: number = syscallNumber("capget");
   readonly #prlimit: number = syscallNumber("prlimit64");
   readonly #statx: number = syscallNumber("statx");
+  readonly #pidfdOpen: number = syscallNumber("pidfd_open");
+  readonly #pidfdGetfd: number = syscallNumber("pidfd_getfd");
 
   /**
    * Makes the gate.
@@ -213,6 +242,45 @@ export class LibcKernel implements Kernel {
     const length = new Uint32Array([value.length]);
     const result = this.#answer(this.#symbols.getsockopt(fd, level, name, value, length));
     return result < 0 ? result : length[0];
+  }
+
+  socketpair(domain: number, type: number, protocol: number, fds: Bytes): number {
+    if (fds.length < 8) throw new RangeError("Cannot call socketpair(2): two descriptors take 8 bytes");
+    return this.#answer(this.#symbols.socketpair(domain, type, protocol, fds));
+  }
+
+  bind(fd: number, address: Bytes): number {
+    return this.#answer(this.#symbols.bind(fd, address, address.length));
+  }
+
+  connect(fd: number, address: Bytes): number {
+    return this.#retry(() => this.#symbols.connect(fd, address, address.length));
+  }
+
+  listen(fd: number, backlog: number): number {
+    return this.#answer(this.#symbols.listen(fd, backlog));
+  }
+
+  accept(fd: number, flags: number): number {
+    return this.#retry(() => this.#symbols.accept4(fd, null, null, flags));
+  }
+
+  sendmsg(fd: number, message: Bytes, flags: number): number {
+    checkMessage(message);
+    return this.#retry(() => this.#symbols.sendmsg(fd, message, flags));
+  }
+
+  recvmsg(fd: number, message: Bytes, flags: number): number {
+    checkMessage(message);
+    return this.#retry(() => this.#symbols.recvmsg(fd, message, flags));
+  }
+
+  pidfdOpen(pid: number, flags: number): number {
+    return this.#answer(this.#symbols.pidfd_open(this.#pidfdOpen, pid, flags));
+  }
+
+  pidfdGetfd(pidfd: number, fd: number, flags: number): number {
+    return this.#answer(this.#symbols.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
   }
 
   eventfd(initial: number, flags: number): number {

@@ -33,7 +33,7 @@ export interface EventsOptions {
 }
 
 /** After how many events in a row timers, signals and other work have their turn. */
-const EVENTS_A_TURN = 256;
+const EVENTS_A_TURN = 1024;
 
 type Result<T> = IteratorResult<T, undefined>;
 
