@@ -63,13 +63,28 @@ export class BitfieldCodec<T> extends Codec<T> {
     if (isTrusted(base)) trust(this);
   }
 
-  decode(view: View, offset: number): T {
+  /**
+   * Reads the bits as a value of their type.
+   *
+   * @param view The memory.
+   * @param offset The byte that has the first bit.
+   * @returns The value.
+   */
+  decode(view: DataView<ArrayBuffer>, offset: number): T {
     const raw = BigInt.asUintN(Number(this.#width), load(view, offset, this.size) >> this.#shift);
     store(this.#scratch, 0, this.#base.size, this.#signed ? BigInt.asIntN(Number(this.#width), raw) : raw);
     return this.#base.decode(this.#scratch, 0);
   }
 
-  encode(view: View, offset: number, value: T): void {
+  /**
+   * Writes the bits, and leaves the others of their bytes as they are.
+   *
+   * @param view The memory.
+   * @param offset The byte that has the first bit.
+   * @param value The value.
+   * @throws {RangeError} Where the value does not fit the bits.
+   */
+  encode(view: DataView<ArrayBuffer>, offset: number, value: T): void {
     this.#base.encode(this.#scratch, 0, value);
     const whole = load(this.#scratch, 0, this.#base.size);
     const raw = BigInt.asUintN(Number(this.#width), whole);
@@ -83,7 +98,7 @@ export class BitfieldCodec<T> extends Codec<T> {
 }
 
 /** The bytes as one integer in the machine's order. */
-function load(view: View, offset: number, size: number): bigint {
+function load(view: DataView<ArrayBuffer>, offset: number, size: number): bigint {
   let value = 0n;
   for (let index = 0; index < size; index++) {
     value = value << 8n | BigInt(view.getUint8(offset + (LITTLE_ENDIAN ? size - 1 - index : index)));
@@ -91,7 +106,7 @@ function load(view: View, offset: number, size: number): bigint {
   return value;
 }
 
-function store(view: View, offset: number, size: number, value: bigint): void {
+function store(view: DataView<ArrayBuffer>, offset: number, size: number, value: bigint): void {
   for (let index = 0; index < size; index++) {
     const place = offset + (LITTLE_ENDIAN ? index : size - 1 - index);
     view.setUint8(place, Number(BigInt.asUintN(8, value >> BigInt(8 * index))));
