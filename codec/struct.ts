@@ -83,12 +83,42 @@ export interface StructLayout {
   readonly members: readonly StructMember[];
 }
 
+/** Reads a value, as `Codec.decode()` does. */
+type Decode<T> = (view: DataView<ArrayBuffer>, offset: number) => T;
+
+/** After how many values a struct's decoder is compiled. */
+const COMPILE_AFTER = 64;
+
+/**
+ * A function with one object literal in it, which V8 makes in a sixth of the time that it takes to add the same members
+ * one by one. Names enter it quoted, codecs as arguments; undefined where code may not be made from strings.
+ */
+function compile<T>(
+  names: readonly string[],
+  offsets: readonly number[],
+  codecs: readonly Codec<unknown>[],
+): Decode<T> | undefined {
+  // Each codec in a constant of its own.
+  const constants = codecs.map((_, index) => `const c${index} = codecs[${index}];`).join("\n");
+  const members = names.map((name, index) => {
+    return `${JSON.stringify(name)}: c${index}.decode(view, offset + ${offsets[index]})`;
+  });
+  try {
+    return new Function("codecs", `${constants}\nreturn (view, offset) => ({ ${members.join(", ")} });`)(codecs);
+  } catch (error) {
+    if (error instanceof EvalError) return undefined;
+    throw error;
+  }
+}
+
 class StructCodec<T extends object> extends Codec<T> {
   readonly #names: readonly string[];
   readonly #offsets: readonly number[];
   readonly #codecs: readonly Codec<unknown>[];
   /** Whether there are bytes, or bits of bytes, that no member writes. */
   readonly #sparse: boolean;
+  #compiled: Decode<T> | undefined;
+  #decoded = 0;
 
   constructor({ name, size, alignment, members }: StructLayout) {
     super(name, size, alignment);
@@ -106,7 +136,9 @@ class StructCodec<T extends object> extends Codec<T> {
   }
 
   decode(view: DataView<ArrayBuffer>, offset: number): T {
+    if (this.#compiled !== undefined) return this.#compiled(view, offset);
     const names = this.#names;
+    if (++this.#decoded === COMPILE_AFTER) this.#compiled = compile(names, this.#offsets, this.#codecs);
     const value: Record<string, unknown> = {};
     for (let index = 0; index < names.length; index++) {
       value[names[index]] = this.#codecs[index].decode(view, offset + this.#offsets[index]);
@@ -164,7 +196,7 @@ function checkFields(fields: StructFields): void {
     if (/^\d+$/.test(name)) {
       throw new TypeError(`Cannot make a struct: field "${name}" is a number, whose order JavaScript does not keep`);
     }
-    if (name === "__proto__" || !(codec instanceof Codec) && !("width" in codec)) {
+    if (!(codec instanceof Codec) && !("width" in codec)) {
       throw new TypeError(`Cannot make a struct: field "${name}" has no codec`);
     }
   }
@@ -200,9 +232,13 @@ export function struct<const F extends StructFields>(fields: F, options: StructO
  * @param layout The size, the alignment and the members.
  * @returns A codec of objects.
  * @throws {RangeError} For a member that reaches past the end.
+ * @throws {TypeError} For a member of the name `__proto__`.
  */
 export function structAt<T extends object>(layout: StructLayout): Codec<T> {
   for (const { name, offset, codec } of layout.members) {
+    if (name === "__proto__") {
+      throw new TypeError(`Cannot make a codec of ${layout.name}: an object has no "${name}" member`);
+    }
     if (offset < 0 || offset + codec.size > layout.size) {
       throw new RangeError(`Cannot make a codec of ${layout.name}: ${name} is outside of its ${layout.size} bytes`);
     }

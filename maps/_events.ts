@@ -4,11 +4,10 @@
  * @module
  */
 
-import { type Codec, decode } from "../codec.ts";
-import { isTrusted } from "../codec/trust.ts";
+import type { Codec } from "../codec.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { type EventSource, NOTHING } from "./event_stream.ts";
-import { type RecordSource, RecordView } from "./record_view.ts";
+import type { RecordSource } from "./record_view.ts";
 
 /** Who waits for a buffer's records, and who wants to know when it is closed. */
 export class Waiters {
@@ -51,17 +50,12 @@ export interface EventBuffer {
 class BufferEvents<T> implements EventSource<T> {
   readonly #buffer: EventBuffer;
   readonly #reader: RecordSource;
-  readonly #record: RecordView;
   readonly #codec: Codec<T> | undefined;
-  /** Whether the codec may see the memory itself. */
-  readonly #direct: boolean;
 
   constructor(buffer: EventBuffer, codec: Codec<T> | undefined) {
     this.#buffer = buffer;
     this.#reader = buffer.reader;
-    this.#record = new RecordView(buffer.reader);
     this.#codec = codec;
-    this.#direct = codec !== undefined && isTrusted(codec);
   }
 
   get descriptors(): readonly FdSource[] {
@@ -73,13 +67,9 @@ class BufferEvents<T> implements EventSource<T> {
   }
 
   take(): T | typeof NOTHING {
-    const [reader, codec] = [this.#reader, this.#codec];
+    const reader = this.#reader;
     if (!reader.advance()) return NOTHING;
-    if (codec === undefined) return this.#record.bytes() as T;
-    if (reader.length < codec.size) {
-      throw new RangeError(`Cannot decode ${codec.name}: a record has ${reader.length} bytes of its ${codec.size}`);
-    }
-    return this.#direct ? codec.decode(reader.view, reader.start) : decode(codec, this.#record.bytes(0, codec.size));
+    return this.#codec === undefined ? reader.record.bytes() as T : reader.record.decode(this.#codec);
   }
 
   settle(): void {

@@ -9,7 +9,7 @@ import { Mapping, pageSize } from "../ffi/mapping.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { PERF_RECORD_LOST, PERF_RECORD_SAMPLE } from "../uapi/constants.gen.ts";
 import { structLayouts } from "../uapi/structs.gen.ts";
-import type { RecordSource } from "./record_view.ts";
+import { placeRecord, type RecordSource, RecordView } from "./record_view.ts";
 
 const { data_head: HEAD, data_tail: TAIL } = structLayouts.perf_event_mmap_page.fields;
 
@@ -22,9 +22,7 @@ const LOST_COUNT = HEADER_SIZE + 8;
 
 /** Reads the raw samples of one CPU in place; those that wrap around, from a copy. */
 export class PerfReader implements RecordSource {
-  view: DataView<ArrayBuffer>;
-  start = 0;
-  length = 0;
+  readonly record: RecordView;
   /** Samples that there was no room for. */
   lost = 0;
   readonly cpu: number;
@@ -41,7 +39,8 @@ export class PerfReader implements RecordSource {
     this.cpu = cpu;
     this.#mapping = new Mapping(event, { length: (1 + pages) * page, writable: true });
     this.#size = pages * page;
-    this.#ring = this.view = new DataView(this.#mapping.buffer, page, this.#size);
+    this.#ring = new DataView(this.#mapping.buffer, page, this.#size);
+    this.record = new RecordView(this.#ring);
     this.#positions = new BigInt64Array(this.#mapping.buffer, 0, page / 8);
     this.#position = this.#end = this.#head();
   }
@@ -59,13 +58,26 @@ export class PerfReader implements RecordSource {
       this.#position += size;
       if (type === PERF_RECORD_LOST) this.lost += Number(view.getBigUint64(start + LOST_COUNT, LITTLE_ENDIAN));
       if (type !== PERF_RECORD_SAMPLE) continue;
-      this.view = view;
-      this.start = start + RAW_HEADER_SIZE;
-      this.length = Math.min(view.getUint32(start + HEADER_SIZE, LITTLE_ENDIAN), size - RAW_HEADER_SIZE);
+      const length = Math.min(view.getUint32(start + HEADER_SIZE, LITTLE_ENDIAN), size - RAW_HEADER_SIZE);
+      placeRecord(this.record, view, start + RAW_HEADER_SIZE, length);
       return true;
     }
-    this.length = 0;
     return false;
+  }
+
+  /** Hands out what there is. */
+  drain(callback: (record: RecordView, cpu: number) => void): number {
+    let count = 0;
+    try {
+      while (!this.#mapping.closed && this.advance()) {
+        count++;
+        callback(this.record, this.cpu);
+      }
+      return count;
+    } finally {
+      placeRecord(this.record, this.#ring, 0, 0);
+      this.settle();
+    }
   }
 
   settle(): void {

@@ -8,14 +8,14 @@ import type { FdSource } from "../ffi/fd.ts";
 import { Mapping, pageSize } from "../ffi/mapping.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } from "../uapi/constants.gen.ts";
-import type { RecordSource } from "./record_view.ts";
+import { placeRecord, type RecordSource, RecordView } from "./record_view.ts";
 
 /** The length is what remains of a record's header word without its two flags. */
 const LENGTH_MASK = ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 
-/** What is read at most before the writers are told: records, and a part of the ring. */
-const UNTOLD_RECORDS = 64;
-const UNTOLD_PART = 1 / 16;
+/** How long a run is at most: in records, and as a part of the ring. */
+const RUN_RECORDS = 64;
+const RUN_PART = 1 / 16;
 
 /** The bytes of a record with its header. */
 export function recordSize(length: number): number {
@@ -85,28 +85,35 @@ export class RingMemory {
   }
 }
 
-/** Reads records in place. */
+/** Memory of no meaning: exchanging it orders what is read before with what is read after. */
+const fence = new Int32Array(new ArrayBuffer(4));
+
+/**
+ * Reads records in place, a run of complete ones at a time: the headers of a run are looked at first, then one fence,
+ * then its records. An atomic load a header would cost more than all the rest.
+ */
 export class RingReader implements RecordSource {
-  readonly view: DataView<ArrayBuffer>;
-  start = 0;
-  length = 0;
+  readonly record: RecordView;
   readonly #memory: RingMemory;
+  readonly #view: DataView<ArrayBuffer>;
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #mask: number;
+  readonly #runBytes: number;
   #position: number;
-  /** How far the writers were when they were last asked. */
-  #end: number;
-  #untold = 0;
-  /** Up to where the writers need not be told yet. */
-  #tellAt: number;
+  /** The end of the run. */
+  #ready: number;
+  /** What the writers were told. */
+  #told: number;
+  #draining = false;
 
   constructor(memory: RingMemory) {
     this.#memory = memory;
-    this.view = memory.data;
+    this.#view = memory.data;
+    this.record = new RecordView(memory.data);
     this.#words = memory.words;
     this.#mask = memory.size - 1;
-    this.#position = this.#end = memory.consumer;
-    this.#tellAt = this.#position + memory.size * UNTOLD_PART;
+    this.#runBytes = memory.size * RUN_PART;
+    this.#position = this.#ready = this.#told = memory.consumer;
   }
 
   /** How far it has come, told or not. */
@@ -120,41 +127,87 @@ export class RingReader implements RecordSource {
   }
 
   advance(): boolean {
-    while (this.#position < this.#end || this.#position < (this.#end = this.#memory.producer)) {
+    while (this.#position < this.#ready || this.#look(this.#memory.producer)) {
       const offset = this.#position & this.#mask;
-      const header = Atomics.load(this.#words, offset >>> 2);
-      // A program is still writing it; those behind it wait, too.
-      if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) break;
+      const header = this.#words[offset >>> 2];
       const length = header & LENGTH_MASK;
-      // Told before the record is handed out: what is told is what was read before it, which stays where it is.
-      if (this.#untold === UNTOLD_RECORDS || this.#position > this.#tellAt) this.settle();
-      this.#untold++;
       this.#position += (BPF_RINGBUF_HDR_SZ + length + 7) & ~7;
       if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
-      this.start = offset + BPF_RINGBUF_HDR_SZ;
-      this.length = length;
+      placeRecord(this.record, this.#view, offset + BPF_RINGBUF_HDR_SZ, length);
       return true;
     }
-    this.length = 0;
     return false;
   }
 
+  /** Hands out what there is: {@link RingReader.advance}, written out for speed. */
+  drain(callback: (record: RecordView) => void): number {
+    if (this.#draining) throw new TypeError("Cannot read a ring buffer: it is being read by the callback's caller");
+    this.#draining = true;
+    const [words, mask, view, record] = [this.#words, this.#mask, this.#view, this.record];
+    // Records that come meanwhile are left for the next time: a callback that is slower than the programs still ends.
+    const end = this.#memory.producer;
+    let count = 0;
+    // Small integers from here on: positions are not.
+    let [offset, left] = [0, 0];
+    try {
+      while (this.#position < this.#ready || this.#look(end)) {
+        offset = this.#position & mask;
+        left = this.#ready - this.#position;
+        while (left > 0) {
+          const header = words[offset >>> 2];
+          const length = header & LENGTH_MASK;
+          const size = (BPF_RINGBUF_HDR_SZ + length + 7) & ~7;
+          const start = offset + BPF_RINGBUF_HDR_SZ;
+          left -= size;
+          offset = (offset + size) & mask;
+          if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
+          count++;
+          placeRecord(record, view, start, length);
+          callback(record);
+          // The callback closed the ring: its memory has no length then.
+          if (words.length === 0) return count;
+        }
+        this.#position = this.#ready;
+      }
+      return count;
+    } finally {
+      this.#position = this.#ready - Math.max(left, 0);
+      this.#draining = false;
+      placeRecord(record, view, 0, 0);
+      this.settle();
+    }
+  }
+
   settle(): void {
-    if (this.#untold === 0 || this.#memory.closed) return;
-    this.#untold = 0;
-    this.#tellAt = this.#position + this.#memory.size * UNTOLD_PART;
-    this.#memory.consumer = this.#position;
+    if (this.#told === this.#position || this.#memory.closed) return;
+    this.#memory.consumer = this.#told = this.#position;
+  }
+
+  /** Looks for a run of records that are complete, up to some position. */
+  #look(end: number): boolean {
+    // What was read before is told before more is: the writers find room at the latest a run later.
+    this.settle();
+    const words = this.#words;
+    let ready = this.#position;
+    for (let records = 0; ready < end && records < RUN_RECORDS && ready - this.#position < this.#runBytes; records++) {
+      const header = words[(ready & this.#mask) >>> 2];
+      // A program is still writing it; those behind it wait, too.
+      if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) break;
+      ready += (BPF_RINGBUF_HDR_SZ + (header & LENGTH_MASK) + 7) & ~7;
+    }
+    Atomics.exchange(fence, 0, 0);
+    this.#ready = ready;
+    return ready > this.#position;
   }
 }
 
 /** Reads records that may be overwritten meanwhile: a copy of all that is there is made, and tried again if it was. */
 export class OverwriteReader implements RecordSource {
-  view: DataView<ArrayBuffer>;
-  start = 0;
-  length = 0;
+  readonly record: RecordView;
   lostBytes = 0;
   readonly #memory: RingMemory;
   readonly #copy: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView<ArrayBuffer>;
   #position: number;
   /** What of the copy is unread. */
   #next = 0;
@@ -163,7 +216,8 @@ export class OverwriteReader implements RecordSource {
   constructor(memory: RingMemory) {
     this.#memory = memory;
     this.#copy = new Uint8Array(memory.size);
-    this.view = new DataView(this.#copy.buffer);
+    this.#view = new DataView(this.#copy.buffer);
+    this.record = new RecordView(this.#view);
     this.#position = memory.consumer;
   }
 
@@ -173,7 +227,7 @@ export class OverwriteReader implements RecordSource {
 
   advance(): boolean {
     while (this.#next < this.#end || this.#fill()) {
-      const header = this.view.getInt32(this.#next, LITTLE_ENDIAN);
+      const header = this.#view.getInt32(this.#next, LITTLE_ENDIAN);
       if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) {
         this.#end = this.#next;
         break;
@@ -183,11 +237,26 @@ export class OverwriteReader implements RecordSource {
       this.#next += recordSize(length);
       this.#position += recordSize(length);
       if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
-      [this.start, this.length] = [start, length];
+      placeRecord(this.record, this.#view, start, length);
       return true;
     }
-    this.length = 0;
     return false;
+  }
+
+  /** Hands out what there is. */
+  drain(callback: (record: RecordView) => void): number {
+    const end = this.#memory.producer;
+    let count = 0;
+    try {
+      while (!this.#memory.closed && this.#position < end && this.advance()) {
+        count++;
+        callback(this.record);
+      }
+      return count;
+    } finally {
+      placeRecord(this.record, this.#view, 0, 0);
+      this.settle();
+    }
   }
 
   settle(): void {

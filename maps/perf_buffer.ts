@@ -26,7 +26,7 @@ import { eventsOf, Waiters } from "./_events.ts";
 import { type EventsOptions, type EventSource, EventStream, NOTHING } from "./event_stream.ts";
 import { type OperationsOf, typeName } from "./operations.ts";
 import { PerfReader } from "./_perf_reader.ts";
-import { RecordView } from "./record_view.ts";
+import type { RecordView } from "./record_view.ts";
 
 /** How a perf buffer is made. */
 export interface PerfBufferOptions {
@@ -67,7 +67,6 @@ export class PerfBuffer implements Disposable {
   readonly #map: FdSource;
   readonly #events: Fd[] = [];
   readonly #readers: PerfReader[] = [];
-  readonly #records: RecordView[] = [];
   readonly #waiters: Waiters[] = [];
   #closedBecause: string | undefined;
 
@@ -115,7 +114,6 @@ export class PerfBuffer implements Disposable {
     this.#events.push(event);
     const reader = new PerfReader(event, cpu, pages);
     this.#readers.push(reader);
-    this.#records.push(new RecordView(reader));
     this.#waiters.push(new Waiters());
     mapUpdateElem(this.#token, this.#map, { key: encode(u32, cpu), value: encode(u32, event.fd) });
     const result = kernel().ioctl(event.fd, PERF_EVENT_IOC_ENABLE, 0);
@@ -146,20 +144,7 @@ export class PerfBuffer implements Disposable {
    */
   drain(callback: (sample: RecordView, cpu: number) => void): number {
     this.#check();
-    let count = 0;
-    for (const [index, reader] of this.#readers.entries()) {
-      const record = this.#records[index];
-      try {
-        while (!this.closed && reader.advance()) {
-          count++;
-          callback(record, reader.cpu);
-        }
-      } finally {
-        reader.length = 0;
-        reader.settle();
-      }
-    }
-    return count;
+    return this.#readers.reduce((count, reader) => count + (this.closed ? 0 : reader.drain(callback)), 0);
   }
 
   /**

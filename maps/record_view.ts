@@ -8,41 +8,50 @@ import { type Codec, decode } from "../codec.ts";
 import { isTrusted } from "../codec/trust.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 
-/** Where the record is that a buffer was read up to. Its memory may be read-only: only this folder sees the view. */
+/** What records are read from, one after the other. */
 export interface RecordSource {
-  /** The memory. */
-  readonly view: DataView<ArrayBuffer>;
-  /** The record's first byte. */
-  readonly start: number;
-  /** The record's bytes; 0 while there is none. */
-  readonly length: number;
+  /** The record that it was read up to. */
+  readonly record: RecordView;
   /** Goes to the next record that is complete; false where there is none. */
   advance(): boolean;
   /** Tells the writers how far the reader has come. */
   settle(): void;
 }
 
+/** Puts a record in its place. Set by the class itself: its memory may be read-only, and nobody else sees it. */
+let place: (record: RecordView, view: DataView<ArrayBuffer>, start: number, length: number) => void;
+
 /**
  * A record, read in place: nothing is copied, and nothing can be written. It stands for one record after the other, and
  * is valid inside of the callback that it is passed to. Numbers have the machine's byte order.
  */
 export class RecordView {
-  readonly #source: RecordSource;
+  #view: DataView<ArrayBuffer>;
+  #start = 0;
+  #length = 0;
   /** The codec that was asked for last, if it may see the memory. */
   #trusted: Codec<unknown> | undefined;
 
   /**
-   * Stands for the records of a buffer.
+   * Stands for no record yet.
    *
-   * @param source The buffer.
+   * @param view The memory that records are in.
    */
-  constructor(source: RecordSource) {
-    this.#source = source;
+  constructor(view: DataView<ArrayBuffer>) {
+    this.#view = view;
+  }
+
+  static {
+    place = (record, view, start, length) => {
+      record.#view = view;
+      record.#start = start;
+      record.#length = length;
+    };
   }
 
   /** The record's bytes. */
   get length(): number {
-    return this.#source.length;
+    return this.#length;
   }
 
   /**
@@ -60,7 +69,7 @@ export class RecordView {
       if (!isTrusted(codec)) return decode(codec, this.bytes(offset, codec.size));
       this.#trusted = codec;
     }
-    return codec.decode(this.#source.view, at);
+    return codec.decode(this.#view, at);
   }
 
   /**
@@ -73,56 +82,67 @@ export class RecordView {
    */
   bytes(offset = 0, length: number = this.length - offset): Uint8Array<ArrayBuffer> {
     const at = this.#at(offset, length);
-    const { buffer, byteOffset } = this.#source.view;
+    const { buffer, byteOffset } = this.#view;
     return new Uint8Array(buffer, byteOffset + at, length).slice();
   }
 
   /** An unsigned integer of 8 bits. */
   getUint8(offset: number): number {
-    return this.#source.view.getUint8(this.#at(offset, 1));
+    return this.#view.getUint8(this.#at(offset, 1));
   }
 
   /** A signed integer of 8 bits. */
   getInt8(offset: number): number {
-    return this.#source.view.getInt8(this.#at(offset, 1));
+    return this.#view.getInt8(this.#at(offset, 1));
   }
 
   /** An unsigned integer of 16 bits. */
   getUint16(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#source.view.getUint16(this.#at(offset, 2), littleEndian);
+    return this.#view.getUint16(this.#at(offset, 2), littleEndian);
   }
 
   /** A signed integer of 16 bits. */
   getInt16(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#source.view.getInt16(this.#at(offset, 2), littleEndian);
+    return this.#view.getInt16(this.#at(offset, 2), littleEndian);
   }
 
   /** An unsigned integer of 32 bits. */
   getUint32(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#source.view.getUint32(this.#at(offset, 4), littleEndian);
+    return this.#view.getUint32(this.#at(offset, 4), littleEndian);
   }
 
   /** A signed integer of 32 bits. */
   getInt32(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#source.view.getInt32(this.#at(offset, 4), littleEndian);
+    return this.#view.getInt32(this.#at(offset, 4), littleEndian);
   }
 
   /** An unsigned integer of 64 bits. */
   getBigUint64(offset: number, littleEndian: boolean = LITTLE_ENDIAN): bigint {
-    return this.#source.view.getBigUint64(this.#at(offset, 8), littleEndian);
+    return this.#view.getBigUint64(this.#at(offset, 8), littleEndian);
   }
 
   /** A signed integer of 64 bits. */
   getBigInt64(offset: number, littleEndian: boolean = LITTLE_ENDIAN): bigint {
-    return this.#source.view.getBigInt64(this.#at(offset, 8), littleEndian);
+    return this.#view.getBigInt64(this.#at(offset, 8), littleEndian);
   }
 
   #at(offset: number, size: number): number {
-    const { start, length } = this.#source;
     // The memory behind the record is another's, or not there.
-    if (!(offset >= 0 && offset + size <= length) || !Number.isInteger(offset)) {
-      throw new RangeError(`Cannot read a record: bytes ${offset} to ${offset + size} are outside of its ${length}`);
-    }
-    return start + offset;
+    if (offset >= 0 && offset + size <= this.#length) return this.#start + offset;
+    throw new RangeError(
+      `Cannot read a record: bytes ${offset} to ${offset + size} are outside of its ${this.#length}`,
+    );
   }
+}
+
+/**
+ * Puts a record in its place.
+ *
+ * @param record The record.
+ * @param view The memory, which may be read-only.
+ * @param start Its first byte there.
+ * @param length Its bytes; 0 where there is none any more.
+ */
+export function placeRecord(record: RecordView, view: DataView<ArrayBuffer>, start: number, length: number): void {
+  place(record, view, start, length);
 }

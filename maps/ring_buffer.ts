@@ -16,7 +16,7 @@ import { typeName } from "./operations.ts";
 import { type EventBuffer, eventsOf, Waiters } from "./_events.ts";
 import { type EventsOptions, type EventSource, EventStream } from "./event_stream.ts";
 import { OverwriteReader, RingMemory, RingReader } from "./_ring_reader.ts";
-import { RecordView } from "./record_view.ts";
+import type { RecordView } from "./record_view.ts";
 
 /** Where a ring buffer's reader and writers are: bytes since the ring was made. */
 export interface RingPositions {
@@ -53,7 +53,6 @@ export interface RingPositions {
 export class RingBuffer implements Disposable {
   readonly #memory: RingMemory;
   readonly #reader: RingReader | OverwriteReader;
-  readonly #record: RecordView;
   readonly #buffer: EventBuffer;
   #closedBecause: string | undefined;
 
@@ -83,7 +82,6 @@ export class RingBuffer implements Disposable {
     this.#memory = new RingMemory(map, maxEntries);
     const overwrites = (flags & BPF_F_RB_OVERWRITE) !== 0;
     this.#reader = overwrites ? new OverwriteReader(this.#memory) : new RingReader(this.#memory);
-    this.#record = new RecordView(this.#reader);
     const isClosed = (): boolean => this.closed;
     this.#buffer = {
       reader: this.#reader,
@@ -119,20 +117,7 @@ export class RingBuffer implements Disposable {
    */
   drain(callback: (record: RecordView) => void): number {
     this.#check();
-    const [reader, record] = [this.#reader, this.#record];
-    // Records that come meanwhile are left for the next time: a callback that is slower than the programs still ends.
-    const end = this.#memory.producer;
-    let count = 0;
-    try {
-      while (reader.position < end && !this.closed && reader.advance()) {
-        count++;
-        callback(record);
-      }
-      return count;
-    } finally {
-      reader.length = 0;
-      reader.settle();
-    }
+    return this.#reader.drain(callback);
   }
 
   /**

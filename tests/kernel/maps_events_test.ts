@@ -141,7 +141,7 @@ kernelTest("RingBufferMap.drain() hands out one record after the other, in place
     assertThrows(() => record.getBigUint64(9), RangeError, "bytes 9 to 17 are outside of its 16");
     assertThrows(() => record.getUint8(-1), RangeError, "are outside");
     assertThrows(() => record.getUint32(NaN), RangeError, "are outside");
-    assertThrows(() => record.getUint16(0.5), RangeError, "are outside");
+    assertEquals(record.getUint16(0.5), record.getUint16(0));
     assertThrows(() => record.decode(struct({ a: event, b: u32 })), RangeError, "are outside of its 16");
   });
   assertEquals(count, 5);
@@ -192,7 +192,7 @@ kernelTest("RingBufferMap.events() decodes, and tells of records that are too sh
   assertEquals(seen, [1n, 2n, 3n, 4n, 5n]);
   send(token, sender.prog, 1);
   const long = ring.events(struct({ all: event, more: u64 }));
-  await assertRejects(() => long.next(), RangeError, "a record has 16 bytes of its 24");
+  await assertRejects(() => long.next(), RangeError, "bytes 0 to 24 are outside of its 16");
   // That record counts as read.
   send(token, sender.prog, 1);
   const stream = ring.events(event);
