@@ -46,12 +46,13 @@ const EVENTS_A_TURN = 1024;
 export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #sources: readonly EventSource<T>[];
   readonly #signal: AbortSignal | undefined;
+  /** Those that are open; none once it has ended. Undefined until it is first asked. */
+  #live: readonly EventSource<T>[] | undefined;
+  #forget: readonly (() => void)[] = [];
   #epoll: Epoll | undefined;
   #waiting: Promise<IteratorResult<T, undefined>> | undefined;
-  #forget: readonly (() => void)[] = [];
-  #ended = false;
-  /** Whether the wait was ended by the signal or by a source that was closed. */
-  #interrupted = false;
+  /** Whether the set that is waited on has to be made anew. */
+  #stale = false;
   /** How many events may be handed out before others have their turn. */
   #left = EVENTS_A_TURN;
   /** The source that is read next. */
@@ -73,7 +74,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     if (this.#waiting !== undefined) return this.#waiting = this.#after(this.#waiting);
     if (this.#left > 0) {
       try {
-        const event = this.#take();
+        const event = this.#take(this.#live ?? this.#begin());
         if (event !== NOTHING) return Promise.resolve({ done: false, value: event });
       } catch (error) {
         return Promise.reject(error);
@@ -106,15 +107,27 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     return await this.next();
   }
 
+  /** Hears of sources that are closed and of the signal, so that nothing has to be asked for each event. */
+  #begin(): readonly EventSource<T>[] {
+    if (this.#signal?.aborted === true) return this.#live = [];
+    this.#signal?.addEventListener("abort", this.#abort);
+    const open = this.#sources.filter(({ closed }) => !closed);
+    this.#forget = open.map((source) =>
+      source.onClose(() => {
+        this.#live = this.#live?.filter((other) => other !== source);
+        this.#interrupt();
+      })
+    );
+    return this.#live = open;
+  }
+
+  readonly #abort = (): void => this.#end();
+
   /** The next event of any source, each in turn. */
-  #take(): T | typeof NOTHING {
-    if (this.#ended || this.#signal?.aborted === true) return NOTHING;
-    const sources = this.#sources;
-    for (let tries = 0; tries < sources.length; tries++) {
-      const source = sources[this.#next];
-      this.#next = this.#next + 1 === sources.length ? 0 : this.#next + 1;
-      if (source.closed) continue;
-      const event = source.take();
+  #take(live: readonly EventSource<T>[]): T | typeof NOTHING {
+    for (let tries = 0; tries < live.length; tries++) {
+      if (this.#next >= live.length) this.#next = 0;
+      const event = live[this.#next++].take();
       if (event === NOTHING) continue;
       this.#left--;
       return event;
@@ -124,13 +137,15 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
 
   async #wait(): Promise<IteratorResult<T, undefined>> {
     try {
-      while (!this.#over()) {
-        const event = this.#left > 0 ? this.#take() : NOTHING;
+      while (true) {
+        const live = this.#live ?? this.#begin();
+        if (live.length === 0) break;
+        const event = this.#left > 0 ? this.#take(live) : NOTHING;
         if (event !== NOTHING) return { done: false, value: event };
-        for (const source of this.#sources) if (!source.closed) source.settle();
+        for (const source of live) source.settle();
         const pause = this.#left === 0;
         this.#left = EVENTS_A_TURN;
-        await this.#pause(pause ? 0 : -1);
+        await this.#pause(live, pause ? 0 : -1);
       }
       this.#end();
       return { done: true, value: undefined };
@@ -139,43 +154,34 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     }
   }
 
-  #over(): boolean {
-    return this.#ended || this.#signal?.aborted === true || this.#sources.every(({ closed }) => closed);
-  }
-
   /** Waits until a source has something, is closed, or the signal aborts. */
-  async #pause(timeoutMs: number): Promise<void> {
+  async #pause(live: readonly EventSource<T>[], timeoutMs: number): Promise<void> {
     using stack = new DisposableStack();
-    const open = this.#sources.filter(({ closed }) => !closed);
-    for (const source of open) stack.defer(source.enterWait());
-    if (this.#epoll === undefined) {
-      this.#epoll = new Epoll(open.flatMap(({ descriptors }) => descriptors));
-      this.#signal?.addEventListener("abort", this.#interrupt);
-      this.#forget = open.map((source) => source.onClose(this.#interrupt));
-    }
+    for (const source of live) stack.defer(source.enterWait());
+    this.#epoll ??= new Epoll(live.flatMap(({ descriptors }) => descriptors));
     await this.#epoll.wait(timeoutMs);
-    if (this.#interrupted) this.#reset();
+    if (this.#stale) this.#reset();
   }
 
   /** Ends the wait that is under way; where there is none, the set is let go at once. */
-  readonly #interrupt = (): void => {
+  #interrupt(): void {
     if (this.#waiting === undefined) return this.#reset();
-    this.#interrupted = true;
+    this.#stale = true;
     this.#epoll?.wake();
-  };
+  }
 
   #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    for (const source of this.#sources) if (!source.closed) source.settle();
-    this.#reset();
+    for (const source of this.#live ?? []) source.settle();
+    this.#live = [];
+    this.#signal?.removeEventListener("abort", this.#abort);
+    for (const forget of this.#forget) forget();
+    this.#forget = [];
+    this.#interrupt();
   }
 
   /** Lets the set go. One that is made anew has no source in it that was closed meanwhile. */
   #reset(): void {
-    this.#interrupted = false;
-    this.#signal?.removeEventListener("abort", this.#interrupt);
-    for (const forget of this.#forget) forget();
+    this.#stale = false;
     this.#epoll?.[Symbol.dispose]();
     this.#epoll = undefined;
   }
