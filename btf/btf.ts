@@ -47,6 +47,8 @@ export class Btf {
   readonly firstId: number;
   /** How many types there are, with void and those of the base: ids are below it. C name: `btf__type_cnt`. */
   readonly typeCount: number;
+  /** Bytes of strings, with those of the base. */
+  readonly stringLength: number;
   readonly #sections: Sections;
   readonly #starts: Uint32Array;
   readonly #strings: Strings;
@@ -62,8 +64,9 @@ export class Btf {
     this.base = base;
     this.firstId = base?.typeCount ?? 1;
     this.#sections = sections;
-    this.#strings = new Strings(sections.strings, sections.stringsAt, base?.#strings);
-    this.#starts = scanTypes(sections, { firstId: this.firstId, stringEnd: this.#strings.length });
+    this.#strings = new Strings(sections.strings, sections.stringsAt, base === undefined ? undefined : base.#strings);
+    this.stringLength = this.#strings.length;
+    this.#starts = scanTypes(sections, { firstId: this.firstId, stringEnd: this.stringLength });
     this.typeCount = this.firstId + this.#starts.length;
   }
 
@@ -333,9 +336,7 @@ export class Btf {
     if (!Number.isInteger(id) || id < 0 || id >= this.typeCount) {
       throw new RangeError(`Cannot find BTF type ${id}: there are types 0 to ${this.typeCount - 1}`);
     }
-    let owner: Btf = this;
-    while (id < owner.firstId && owner.base !== undefined) owner = owner.base;
-    return owner;
+    return this.base !== undefined && id < this.firstId ? this.base.#owner(id) : this;
   }
 
   #kindNumber(id: number): number {
