@@ -1,0 +1,60 @@
+/**
+ * BTF, the kernel's type information: read, find, build, share, and print as C. It needs no permission and calls nothing.
+ *
+ * @example
+ * ```ts
+ * import { Btf, printC } from "@bpf/deno/btf";
+ *
+ * const btf = Btf.parse(await Deno.readFile("/sys/kernel/btf/vmlinux"));
+ * const id = btf.find("struct", "list_head");
+ * if (id !== undefined) console.log(printC(btf, [id]));
+ * // struct list_head {
+ * //   struct list_head *next;
+ * //   struct list_head *prev;
+ * // };
+ * ```
+ *
+ * @module
+ */
+
+export { Btf, type BtfParseOptions } from "./btf.ts";
+export { BtfBuilder, type BtfBuilderOptions, type BtfMemberInit } from "./builder.ts";
+export {
+  type BtfCoreRelo,
+  type BtfExt,
+  type BtfExtSection,
+  type BtfFuncInfo,
+  type BtfLineInfo,
+  type CoreReloKind,
+  coreReloKinds,
+  encodeBtfExt,
+  parseBtfExt,
+} from "./ext.ts";
+export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
+export { printC } from "./print_c.ts";
+export type {
+  BtfArray,
+  BtfComposite,
+  BtfDatasec,
+  BtfDeclTag,
+  BtfEnum,
+  BtfEnum64,
+  BtfEnumValue,
+  BtfFloat,
+  BtfFunc,
+  BtfFuncProto,
+  BtfFwd,
+  BtfInt,
+  BtfIntEncoding,
+  BtfLinkage,
+  BtfMember,
+  BtfModifier,
+  BtfParam,
+  BtfSecVar,
+  BtfType,
+  BtfTypedef,
+  BtfTypeOf,
+  BtfTypeTag,
+  BtfVar,
+  BtfVoid,
+} from "./types.ts";
