@@ -1,0 +1,201 @@
+/**
+ * Structs as objects, laid out as a C compiler lays them out.
+ *
+ * @module
+ */
+
+import { within, wrongType } from "./_misfit.ts";
+import { BitfieldCodec, type BitfieldMember } from "./bitfield.ts";
+import { Codec } from "./codec.ts";
+import { trust, trustAs } from "./trust.ts";
+
+type View = DataView<ArrayBuffer>;
+
+/** Bytes that are zero when written and not told when read. */
+export class Padding extends Codec<undefined> {
+  /** What tells padding from other codecs to TypeScript. */
+  declare readonly padding: true;
+
+  decode(): undefined {
+    return undefined;
+  }
+
+  encode(view: View, offset: number): void {
+    for (let index = 0; index < this.size; index++) view.setUint8(offset + index, 0);
+  }
+}
+
+/**
+ * Explicit padding in a struct: its field does not show in the value.
+ *
+ * @param size The bytes.
+ * @returns A codec for a field of any name.
+ */
+export function pad(size: number): Padding {
+  return trust(new Padding(`pad(${size})`, size, 1));
+}
+
+/** What fields a struct may have: codecs, and bit-fields as `bits()` makes them. */
+export type StructFields = Readonly<Record<string, Codec<unknown> | BitfieldMember<unknown>>>;
+
+/** The JavaScript value of a field. */
+type FieldValue<F> = F extends Codec<infer T> ? T : F extends BitfieldMember<infer T> ? T : never;
+
+/** The object that a struct with some fields is. */
+export type StructValue<F extends StructFields> = {
+  [K in keyof F as F[K] extends Padding ? never : K]: FieldValue<F[K]>;
+};
+
+/** How `struct()` lays out fields. */
+export interface StructOptions {
+  /** The C type's name, for messages. @default {"struct"} */
+  name?: string | undefined;
+  /** Whether fields follow each other without gaps: `__attribute__((packed))`. @default {false} */
+  packed?: boolean | undefined;
+  /** An alignment beyond that of the fields, in bytes: `__attribute__((aligned(n)))`. */
+  alignment?: number | undefined;
+}
+
+/** A member of a struct whose place is known. */
+export interface StructMember {
+  /** Its name; empty for padding. */
+  readonly name: string;
+  /** Its first byte. */
+  readonly offset: number;
+  /** Its codec. */
+  readonly codec: Codec<unknown>;
+}
+
+/** Where the members of a struct are. */
+export interface StructLayout {
+  /** The C type's name. */
+  readonly name: string;
+  /** The bytes of the struct. */
+  readonly size: number;
+  /** What its address is a multiple of. */
+  readonly alignment: number;
+  /** Its members. */
+  readonly members: readonly StructMember[];
+}
+
+class StructCodec<T extends object> extends Codec<T> {
+  readonly #names: readonly string[];
+  readonly #offsets: readonly number[];
+  readonly #codecs: readonly Codec<unknown>[];
+  /** Whether there are bytes, or bits of bytes, that no member writes. */
+  readonly #sparse: boolean;
+
+  constructor({ name, size, alignment, members }: StructLayout) {
+    super(name, size, alignment);
+    const told = members.filter(({ codec }) => !(codec instanceof Padding));
+    this.#names = told.map((member) => member.name);
+    this.#offsets = told.map((member) => member.offset);
+    this.#codecs = told.map((member) => member.codec);
+    const plain = told.every(({ codec }) => !(codec instanceof BitfieldCodec));
+    this.#sparse = !plain || told.reduce((sum, { codec }) => sum + codec.size, 0) !== size;
+  }
+
+  decode(view: View, offset: number): T {
+    const names = this.#names;
+    const value: Record<string, unknown> = {};
+    for (let index = 0; index < names.length; index++) {
+      value[names[index]] = this.#codecs[index].decode(view, offset + this.#offsets[index]);
+    }
+    return value as T;
+  }
+
+  encode(view: View, offset: number, value: T): void {
+    if (typeof value !== "object" || value === null) wrongType(this.name, value, "an object");
+    // Keys of hashes are compared byte by byte: padding has to be the same each time.
+    if (this.#sparse) new Uint8Array(view.buffer, view.byteOffset + offset, this.size).fill(0);
+    for (let index = 0; index < this.#names.length; index++) {
+      const name = this.#names[index];
+      try {
+        this.#codecs[index].encode(view, offset + this.#offsets[index], (value as Record<string, unknown>)[name]);
+      } catch (error) {
+        within(error, name);
+      }
+    }
+  }
+}
+
+const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+
+/** Goes through fields in their order, as a C compiler does on x86-64 and arm64. */
+function layOut(
+  fields: StructFields,
+  { name = "struct", packed = false, alignment: least = 1 }: StructOptions,
+): StructLayout {
+  const members: StructMember[] = [];
+  let bit = 0;
+  let alignment = least;
+  for (const [field, codec] of Object.entries(fields)) {
+    if (!(codec instanceof Codec)) {
+      const { base, width } = codec;
+      const unit = 8 * base.size;
+      // A bit-field that would cross a boundary of its type starts at the next one.
+      if (!packed && Math.floor(bit / unit) !== Math.floor((bit + width - 1) / unit)) bit = roundUp(bit, unit);
+      members.push({ name: field, offset: Math.floor(bit / 8), codec: new BitfieldCodec(codec, bit % 8) });
+      bit += width;
+      if (!packed) alignment = Math.max(alignment, base.alignment);
+      continue;
+    }
+    const unit = packed ? 1 : codec.alignment;
+    const offset = roundUp(Math.ceil(bit / 8), unit);
+    members.push({ name: field, offset, codec });
+    alignment = Math.max(alignment, unit);
+    bit = 8 * (offset + codec.size);
+  }
+  return { name, size: roundUp(Math.ceil(bit / 8), alignment), alignment, members };
+}
+
+function checkFields(fields: StructFields): void {
+  for (const [name, codec] of Object.entries(fields)) {
+    if (/^\d+$/.test(name)) {
+      throw new TypeError(`Cannot make a struct: field "${name}" is a number, whose order JavaScript does not keep`);
+    }
+    if (name === "__proto__" || !(codec instanceof Codec) && !("width" in codec)) {
+      throw new TypeError(`Cannot make a struct: field "${name}" has no codec`);
+    }
+  }
+}
+
+/**
+ * A struct, its fields in C's order, with C's alignment and padding. Padding is written as zeros.
+ *
+ * @example
+ * ```ts
+ * import { bits, cstr, encode, pad, struct, u16be, u32, u64, u8 } from "@bpf/deno";
+ *
+ * const event = struct({ time: u64, pid: u32, port: u16be, flags: bits(u8, 3), _: pad(1), comm: cstr(16) });
+ * console.log(event.size, event.alignment);
+ * console.log(encode(event, { time: 1n, pid: 2, port: 443, flags: 1, comm: "curl" }));
+ * ```
+ *
+ * @typeParam F The fields.
+ * @param fields The codecs by name.
+ * @param options The name, whether it is packed, and its alignment.
+ * @returns A codec of objects.
+ * @throws {TypeError} For a field name that is a number.
+ */
+export function struct<const F extends StructFields>(fields: F, options: StructOptions = {}): Codec<StructValue<F>> {
+  checkFields(fields);
+  return structAt<StructValue<F>>(layOut(fields, options));
+}
+
+/**
+ * A struct whose members' places are known, such as from BTF. Members may overlap.
+ *
+ * @typeParam T The object.
+ * @param layout The size, the alignment and the members.
+ * @returns A codec of objects.
+ * @throws {RangeError} For a member that reaches past the end.
+ */
+export function structAt<T extends object>(layout: StructLayout): Codec<T> {
+  for (const { name, offset, codec } of layout.members) {
+    if (offset < 0 || offset + codec.size > layout.size) {
+      throw new RangeError(`Cannot make a codec of ${layout.name}: ${name} is outside of its ${layout.size} bytes`);
+    }
+  }
+  return trustAs(new StructCodec<T>(layout), layout.members.map(({ codec }) => codec));
+}
