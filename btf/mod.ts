@@ -1,5 +1,5 @@
 /**
- * BTF, the kernel's type information: read, find, build, share, and print as C. It needs no permission and calls nothing.
+ * BTF, the kernel's type information: read, find, build, print as C, and turn into codecs. It needs no permission and calls nothing.
  *
  * @example
  * ```ts
@@ -19,6 +19,8 @@
 
 export { Btf, type BtfParseOptions } from "./btf.ts";
 export { BtfBuilder, type BtfBuilderOptions, type BtfMemberInit } from "./builder.ts";
+export { Codec, decode, encode } from "../codec.ts";
+export { codecFrom } from "./codec_from.ts";
 export {
   type BtfCoreRelo,
   type BtfExt,
@@ -30,6 +32,7 @@ export {
   encodeBtfExt,
   parseBtfExt,
 } from "./ext.ts";
+export { formatValue, type FormatValueOptions } from "./format.ts";
 export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
 export { printC } from "./print_c.ts";
 export type {
