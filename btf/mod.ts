@@ -35,6 +35,7 @@ export {
 export { formatValue, type FormatValueOptions } from "./format.ts";
 export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
 export { printC } from "./print_c.ts";
+export { printTypeScript, type PrintTypeScriptOptions } from "./print_typescript.ts";
 export type {
   BtfArray,
   BtfComposite,
