@@ -112,9 +112,9 @@ export class TypeScriptPrinter {
     const keyword = type.kind === "enum64" ? "enum" : type.kind;
     const cName = type.name !== "" ? `${keyword} ${type.name}` : name === "" ? keyword : name;
     const isInline = name === "";
-    const body = isEnum ? this.#enum(type, cName) : this.#composite(actual, cName, isInline ? indent : "");
-    if (isInline) return body;
+    if (isInline) return isEnum ? this.#enum(type, cName) : this.#composite(actual, cName, indent);
     const [typeName, constant] = this.#give(name);
+    const body = isEnum ? this.#enum(type, cName) : this.#composite(actual, cName, "", typeName);
     const head = `/** C name: \`${comment(cName)}\`, ${this.#btf.sizeOf(actual)} bytes. */\n`;
     const declaration = isEnum
       ? `export type ${typeName} = ${body.type};\n`
@@ -128,7 +128,7 @@ export class TypeScriptPrinter {
     return written;
   }
 
-  #composite(id: number, cName: string, indent: string): Written {
+  #composite(id: number, cName: string, indent: string, typeName?: string): Written {
     const btf = this.#btf;
     const isPlainUnion = btf.kindOf(id) === "union" && btf.members(id).every((member) => member.name !== "");
     let [type, codec] = ["{\n", ""];
@@ -152,7 +152,9 @@ export class TypeScriptPrinter {
     const size = btf.sizeOf(id) ?? 0;
     const layout = `name: ${JSON.stringify(cName)}, size: ${size}, alignment: ${btf.alignOf(id) ?? 1}`;
     if (isPlainUnion) return { type, codec: `${this.#use("union")}({\n${codec}${indent}}, { ${layout} })` };
-    const call = `${this.#use("structAt")}({\n${indent}  ${layout},\n${indent}  members: [\n${codec}${indent}  ],\n`;
+    const call = `${this.#use("structAt")}<${
+      typeName ?? type
+    }>({\n${indent}  ${layout},\n${indent}  members: [\n${codec}${indent}  ],\n`;
     return { type, codec: `${call}${indent}})` };
   }
 
