@@ -11,8 +11,6 @@ export interface BodyContext {
   declare(id: number, name: string, indent: string): string;
   /** A name for an enum's value. */
   enumerator(name: string): string;
-  /** Counts a line, so that no output is endless. */
-  count(id: number): void;
   /** A number for padding that is new in this definition. */
   nextPad(): number;
 }
@@ -106,7 +104,6 @@ class Body {
   }
 
   #line(text: string): void {
-    this.#context.count(this.#id);
     this.lines.push(`${this.#indent}\t${text};\n`);
   }
 }
@@ -145,7 +142,6 @@ export function composite(context: BodyContext, id: number, indent: string, name
  * An enum with its values.
  *
  * @param context The printer.
- * @param id The type's id, for the count.
  * @param type The type.
  * @param indent What its last line starts with.
  * @param name Its name; empty where it has none.
@@ -153,14 +149,12 @@ export function composite(context: BodyContext, id: number, indent: string, name
  */
 export function enumeration(
   context: BodyContext,
-  id: number,
   type: BtfEnum | BtfEnum64,
   indent: string,
   name = "",
 ): string {
   let lines = "";
   for (const value of type.values) {
-    context.count(id);
     lines += `${indent}\t${context.enumerator(value.name)} = ${literal(value.val)},\n`;
   }
   const mode = MODES[type.size];

@@ -1,13 +1,11 @@
 /** Prints types as C, each after what it needs. */
 
 import { type BodyContext, composite, enumeration } from "./_c_body.ts";
+import { LineBudget } from "./_counts.ts";
 import { integer, isBuiltIn, NameSpace } from "./_c_names.ts";
 import { MAX_DEPTH } from "./_malformed.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfEnum, BtfEnum64, BtfFloat, BtfFuncProto, BtfInt, BtfType } from "./types.ts";
-
-/** Lines at most: anonymous types are written out wherever they are used, so that a small BTF could be endless. */
-const MAX_LINES: number = 1 << 21;
 
 /** Types in each other at most on the way through pointers, parameters and members. */
 const MAX_LEVEL = 512;
@@ -23,6 +21,7 @@ function isTagged(type: BtfType): type is Extract<BtfType, { kind: "struct" | "u
 /** Types that become C one after the other. */
 export class CPrinter implements BodyContext {
   readonly btf: Btf;
+  readonly #budget: LineBudget;
   readonly #out: string[] = [];
   readonly #tags = new NameSpace();
   readonly #identifiers = new NameSpace();
@@ -35,12 +34,12 @@ export class CPrinter implements BodyContext {
   readonly #complete = new Set<number>();
   readonly #busy = new Set<number>();
   readonly #printedEnums = new Set<number>();
-  #lines = 0;
   #pads = 0;
   #level = 0;
 
   constructor(btf: Btf) {
     this.btf = btf;
+    this.#budget = new LineBudget(btf, true);
   }
 
   /** What has been printed. */
@@ -70,6 +69,7 @@ export class CPrinter implements BodyContext {
       case "var": {
         if (this.#named.has(id)) return;
         this.#named.add(id);
+        this.#budget.spend(id);
         this.need(type.typeId, type.kind === "var");
         const linkage = type.kind === "func" && type.linkage === "static" ? "" : "extern ";
         this.#emit(`${linkage}${this.declare(type.typeId, this.#identifiers.give(type.name), "")};\n`);
@@ -81,6 +81,7 @@ export class CPrinter implements BodyContext {
       case "decl_tag":
         return this.one(type.typeId);
       default:
+        if (type.name === "") this.#budget.spend(id);
         this.need(id, true);
         if (isTagged(type) && type.name === "" && !this.#printedEnums.has(id)) this.#emit(`${this.#spec(id, "")};\n`);
     }
@@ -132,6 +133,7 @@ export class CPrinter implements BodyContext {
         });
       case "typedef":
         if (!this.#names.has(id)) {
+          this.#budget.spend(id);
           this.#guarded(id, () => this.need(type.typeId, false));
           this.#pads = 0;
           this.#emit(`typedef ${this.declare(type.typeId, this.#identifier(id, type.name), "")};\n\n`);
@@ -141,7 +143,8 @@ export class CPrinter implements BodyContext {
       case "enum64":
         if (type.name !== "" && type.values.length > 0 && !this.#printedEnums.has(id)) {
           this.#printedEnums.add(id);
-          this.#emit(`${enumeration(this, id, type, "", this.#tagName(id, type))};\n\n`);
+          this.#budget.spend(id);
+          this.#emit(`${enumeration(this, type, "", this.#tagName(id, type))};\n\n`);
         } else if (type.name !== "" && type.values.length === 0) this.#declare(this.#tag(id, type));
         return;
       case "fwd":
@@ -150,6 +153,7 @@ export class CPrinter implements BodyContext {
       case "union":
         if (type.name !== "" && !byValue) return this.#declare(this.#tag(id, type));
         this.btf.alignOf(id);
+        if (type.name !== "") this.#budget.spend(id);
         this.#guarded(id, () => {
           for (const { typeId } of type.members) this.need(typeId, true);
         });
@@ -211,10 +215,6 @@ export class CPrinter implements BodyContext {
     return this.#identifiers.give(name);
   }
 
-  count(id: number): void {
-    if (++this.#lines > MAX_LINES) throw this.btf.malformedType(id, `it makes more than ${MAX_LINES} lines of C`);
-  }
-
   nextPad(): number {
     return ++this.#pads;
   }
@@ -223,7 +223,6 @@ export class CPrinter implements BodyContext {
     if (params.length === 0) return "void";
     return this.#guarded(id, () => {
       const texts = params.map(({ typeId }, index) => {
-        this.count(id);
         if (typeId === 0 && index === params.length - 1) return index === 0 ? "" : "...";
         return this.declare(typeId, "", indent);
       });
@@ -261,7 +260,7 @@ export class CPrinter implements BodyContext {
     // The values of an anonymous enum can be there once; one without values is no complete type.
     if (type.values.length === 0 || this.#printedEnums.has(id)) return integer(type.size, type.signed);
     this.#printedEnums.add(id);
-    return enumeration(this, id, type, indent);
+    return enumeration(this, type, indent);
   }
 
   /** A number that C does not have by this name: an integer of its size. */

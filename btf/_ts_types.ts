@@ -1,11 +1,9 @@
 /** Types and codecs as TypeScript. */
 
+import { LineBudget } from "./_counts.ts";
 import { flatMembers, isChar } from "./_flatten.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfEnum, BtfEnum64, BtfType } from "./types.ts";
-
-/** Members written out at most: anonymous types are written wherever they are used. */
-const MAX_MEMBERS: number = 1 << 20;
 
 /** A type in TypeScript, and the expression that makes its codec. */
 interface Written {
@@ -29,14 +27,15 @@ function isNamedKind(type: BtfType): type is Named {
 /** Writes the declarations that some types need, each after those that it needs. */
 export class TypeScriptPrinter {
   readonly #btf: Btf;
+  readonly #budget: LineBudget;
   readonly #written = new Map<number, Written>();
   readonly #names = new Set<string>();
   readonly #imports = new Set<string>();
   readonly #declarations: string[] = [];
-  #members = 0;
 
   constructor(btf: Btf) {
     this.#btf = btf;
+    this.#budget = new LineBudget(btf, false);
   }
 
   /** The module: imports and declarations. */
@@ -48,6 +47,7 @@ export class TypeScriptPrinter {
 
   /** Declares a type; one without a name of its own under that of the typedef, or of its kind. */
   declare(id: number): void {
+    this.#budget.spend(id);
     const written = this.#of(id, "");
     const type = this.#btf.type(this.#btf.resolve(id));
     if (isNamedKind(type) && this.#nameOf(id) !== "") return;
@@ -113,6 +113,7 @@ export class TypeScriptPrinter {
     const cName = type.name !== "" ? `${keyword} ${type.name}` : name === "" ? keyword : name;
     const isInline = name === "";
     if (isInline) return isEnum ? this.#enum(type, cName) : this.#composite(actual, cName, indent);
+    this.#budget.spend(actual);
     const [typeName, constant] = this.#give(name);
     const body = isEnum ? this.#enum(type, cName) : this.#composite(actual, cName, "", typeName);
     const head = `/** C name: \`${comment(cName)}\`, ${this.#btf.sizeOf(actual)} bytes. */\n`;
@@ -133,7 +134,6 @@ export class TypeScriptPrinter {
     const isPlainUnion = btf.kindOf(id) === "union" && btf.members(id).every((member) => member.name !== "");
     let [type, codec] = ["{\n", ""];
     for (const { name, typeId, bitsOffset, bitfieldSize, group } of flatMembers(btf, id)) {
-      if (++this.#members > MAX_MEMBERS) throw btf.malformedType(id, `it makes more than ${MAX_MEMBERS} members`);
       const member = this.#of(typeId, `${indent}  `);
       const inner = bitfieldSize > 0
         ? this.#bitfield(typeId, member.codec, bitsOffset % 8, bitfieldSize)

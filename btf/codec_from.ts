@@ -37,14 +37,12 @@ import {
   u8,
   union,
 } from "../codec.ts";
+import { checkValues } from "./_counts.ts";
 import { flatMembers, isChar } from "./_flatten.ts";
 import { FloatOf } from "./_float.ts";
 import { LITTLE_ENDIAN_HOST } from "./_layout.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfEnum, BtfEnum64 } from "./types.ts";
-
-/** Values inside of a value at most: overlapping members let a small type have endlessly many. */
-const MAX_VALUES: number = 1 << 24;
 
 type AnyInteger = IntegerCodec<number> | IntegerCodec<bigint>;
 
@@ -58,61 +56,45 @@ const INTEGERS: Readonly<Record<number, readonly [le: AnyInteger, sle: AnyIntege
     16: [u128le, i128le, u128be, i128be],
   };
 
-/** A codec, and how many values are in one of its. */
-interface Made {
-  readonly codec: Codec<unknown>;
-  readonly values: number;
-}
-
 /** Makes the codecs of a BTF's types, each once. */
 class CodecMaker {
   readonly #btf: Btf;
   readonly #littleEndian: boolean;
-  readonly #made = new Map<number, Made>();
+  readonly #made = new Map<number, Codec<unknown>>();
 
   constructor(btf: Btf) {
     this.#btf = btf;
     this.#littleEndian = btf.byteOrder === "little";
   }
 
-  make(id: number): Made {
+  make(id: number): Codec<unknown> {
     const actual = this.#btf.resolve(id);
     let made = this.#made.get(actual);
     if (made === undefined) {
-      // This refuses types that hold each other, so that what follows ends.
-      this.#btf.alignOf(actual);
+      checkValues(this.#btf, actual);
       made = this.#of(actual);
-      if (made.values > MAX_VALUES) throw this.#btf.malformedType(id, `it has more than ${MAX_VALUES} values inside`);
       this.#made.set(actual, made);
     }
     return made;
   }
 
-  #of(id: number): Made {
+  #of(id: number): Codec<unknown> {
     const btf = this.#btf;
     const type = btf.type(id);
     switch (type.kind) {
       case "int":
-        return {
-          codec: type.encoding === "bool"
-            ? this.#bool(type.size)
-            : this.#integer(type.size, type.encoding === "signed"),
-          values: 1,
-        };
+        if (type.encoding === "bool") return this.#bool(type.size);
+        return this.#integer(type.size, type.encoding === "signed");
       case "ptr":
-        return { codec: this.#integer(8, false), values: 1 };
+        return this.#integer(8, false);
       case "enum":
       case "enum64":
-        return { codec: this.#enum(type), values: 1 };
+        return this.#enum(type);
       case "float":
-        return { codec: this.#float(type.size), values: 1 };
+        return this.#float(type.size);
       case "array": {
-        if (isChar(btf, type.typeId)) return { codec: cstr(type.nrElems), values: 1 };
-        const element = this.make(type.typeId);
-        // Elements without bytes are values all the same.
-        const values = 1 + type.nrElems * element.values;
-        if (values > MAX_VALUES) throw btf.malformedType(id, `it has more than ${MAX_VALUES} values inside`);
-        return { codec: array(element.codec, type.nrElems), values };
+        if (isChar(btf, type.typeId)) return cstr(type.nrElems);
+        return array(this.make(type.typeId), type.nrElems);
       }
       case "var":
         return this.make(type.typeId);
@@ -125,14 +107,12 @@ class CodecMaker {
     }
   }
 
-  #composite(id: number, kind: "struct" | "union" | "datasec", typeName: string): Made {
+  #composite(id: number, kind: "struct" | "union" | "datasec", typeName: string): Codec<unknown> {
     const btf = this.#btf;
     const members: StructMember[] = [];
-    let values = 1;
     for (const { name, typeId, bitsOffset, bitfieldSize, group } of flatMembers(btf, id)) {
       const made = this.make(typeId);
-      values += made.values;
-      const codec = bitfieldSize === 0 ? made.codec : this.#bitfield(id, made.codec, typeId, bitsOffset, bitfieldSize);
+      const codec = bitfieldSize === 0 ? made : this.#bitfield(id, made, typeId, bitsOffset, bitfieldSize);
       members.push({ name, offset: Math.floor(bitsOffset / 8), codec, group });
     }
     const size = btf.sizeOf(id) ?? 0;
@@ -141,9 +121,9 @@ class CodecMaker {
     // Members of an anonymous struct are not at the union's start, which only a struct can have.
     if (kind === "union" && btf.members(id).every((member) => member.name !== "")) {
       const byName = Object.fromEntries(members.map((member) => [member.name, member.codec]));
-      return { codec: union(byName, { name, size, alignment }), values };
+      return union(byName, { name, size, alignment });
     }
-    return { codec: structAt({ name, size, alignment, members }), values };
+    return structAt({ name, size, alignment, members });
   }
 
   #bitfield(id: number, base: Codec<unknown>, typeId: number, bitsOffset: number, width: number): Codec<unknown> {
@@ -223,5 +203,5 @@ const makers = new WeakMap<Btf, CodecMaker>();
 export function codecFrom<T = unknown>(btf: Btf, id: number): Codec<T> {
   let maker = makers.get(btf);
   if (maker === undefined) makers.set(btf, maker = new CodecMaker(btf));
-  return maker.make(id).codec as Codec<T>;
+  return maker.make(id) as Codec<T>;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkValues } from "./_counts.ts";
 import { isChar } from "./_flatten.ts";
 import { JsonWriter } from "./_json_writer.ts";
 import type { Btf } from "./btf.ts";
@@ -22,9 +23,6 @@ export interface FormatValueOptions {
   readonly depth?: number | undefined;
 }
 
-/** Values in a value at most: overlapping members let a small type have endlessly many. */
-const MAX_VALUES: number = 1 << 22;
-
 /** Writes the values of one text. */
 class Formatter {
   readonly #btf: Btf;
@@ -32,7 +30,6 @@ class Formatter {
   readonly #plain: boolean;
   readonly #littleEndian: boolean;
   readonly writer: JsonWriter;
-  #values = 0;
 
   constructor(btf: Btf, bytes: Uint8Array, { style = "plain", depth = 0 }: FormatValueOptions) {
     this.#btf = btf;
@@ -44,9 +41,6 @@ class Formatter {
 
   write(id: number, at: number): void {
     const btf = this.#btf;
-    if (++this.#values > MAX_VALUES) throw btf.malformedType(id, `it has more than ${MAX_VALUES} values inside`);
-    // This refuses types that hold each other, so that what follows ends.
-    btf.alignOf(id);
     const actual = btf.resolve(id);
     const type = btf.type(actual);
     switch (type.kind) {
@@ -208,6 +202,7 @@ export function formatValue(btf: Btf, id: number, bytes: Uint8Array, options: Fo
   if (size !== undefined && bytes.length !== size) {
     throw new RangeError(`Cannot format ${btf.kindOf(id)} ${id}: ${bytes.length} bytes are not its size of ${size}`);
   }
+  checkValues(btf, id);
   const formatter = new Formatter(btf, bytes, options);
   formatter.write(id, 0);
   return formatter.writer.text();
