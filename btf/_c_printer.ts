@@ -76,10 +76,13 @@ export class CPrinter implements BodyContext {
         return;
       }
       case "datasec":
-        for (const { typeId } of type.vars) this.one(typeId);
+        for (const { typeId } of type.vars) {
+          if (["var", "func"].includes(this.btf.kindOf(typeId))) this.one(typeId);
+        }
         return;
       case "decl_tag":
-        return this.one(type.typeId);
+        // Tags are no types of their own, and tag no tags.
+        return this.btf.kindOf(type.typeId) === "decl_tag" ? undefined : this.one(type.typeId);
       default:
         if (type.name === "") this.#budget.spend(id);
         this.need(id, true);

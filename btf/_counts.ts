@@ -14,18 +14,21 @@ const MAX_LEVEL = 512;
 const valueCounts = new WeakMap<Btf, Map<number, number>>();
 
 /** How many values there are in a value: those of elements and members, and itself. */
-function valueCount(btf: Btf, id: number, known: Map<number, number>): number {
+function valueCount(btf: Btf, id: number, known: Map<number, number>, isOutermost = false): number {
   const actual = btf.resolve(id);
-  let count = known.get(actual);
-  if (count !== undefined) return count;
+  const kind = btf.kindOf(actual);
+  if (kind === "datasec" && !isOutermost) throw btf.malformedType(id, "a section is no part of a value");
+  const before = known.get(actual);
+  if (before !== undefined) return before;
   const type = btf.type(actual);
-  count = 1;
+  let count = 1;
   if (type.kind === "array") count += type.nrElems * valueCount(btf, type.typeId, known);
+  else if (type.kind === "var") count += valueCount(btf, type.typeId, known);
   else if (type.kind === "struct" || type.kind === "union") {
     for (const { typeId } of type.members) count += valueCount(btf, typeId, known);
-  } else if (type.kind === "var") count += valueCount(btf, type.typeId, known);
-  else if (type.kind === "datasec") {
+  } else if (type.kind === "datasec") {
     for (const { typeId } of type.vars) {
+      // This refuses types that hold each other, so that what follows ends.
       btf.alignOf(typeId);
       count += valueCount(btf, typeId, known);
     }
@@ -43,9 +46,8 @@ function valueCount(btf: Btf, id: number, known: Map<number, number>): number {
 export function checkValues(btf: Btf, id: number): void {
   let known = valueCounts.get(btf);
   if (known === undefined) valueCounts.set(btf, known = new Map());
-  // This refuses types that hold each other, so that what follows ends.
   btf.alignOf(id);
-  if (valueCount(btf, id, known) > MAX_VALUES) {
+  if (valueCount(btf, id, known, true) > MAX_VALUES) {
     throw btf.malformedType(id, `it has more than ${MAX_VALUES} values inside`);
   }
 }

@@ -119,6 +119,9 @@ export function scanTypes({ words, typesAt }: Sections, limits: Limits): Uint32A
       default: {
         // A func counts its linkage where others count members.
         const linkage = kind === k.FUNC ? vlen : kind === k.VAR ? words[rest] : 0;
+        if (kind === k.DECL_TAG && (words[rest] | 0) < -1) {
+          throw malformed(typesAt + 4 * rest, `there is no component ${words[rest] | 0}`);
+        }
         if (linkage > 2) throw malformed(typesAt + 4 * at + 4, `there is no linkage ${linkage}`);
         if (words[at + 2] > topId) {
           topId = words[at + 2];

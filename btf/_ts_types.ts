@@ -1,6 +1,6 @@
 /** Types and codecs as TypeScript. */
 
-import { LineBudget } from "./_counts.ts";
+import { checkValues, LineBudget } from "./_counts.ts";
 import { flatMembers, isChar } from "./_flatten.ts";
 import type { Btf } from "./btf.ts";
 import type { BtfEnum, BtfEnum64, BtfType } from "./types.ts";
@@ -47,6 +47,7 @@ export class TypeScriptPrinter {
 
   /** Declares a type; one without a name of its own under that of the typedef, or of its kind. */
   declare(id: number): void {
+    checkValues(this.#btf, id);
     this.#budget.spend(id);
     const written = this.#of(id, "");
     const type = this.#btf.type(this.#btf.resolve(id));
@@ -65,8 +66,6 @@ export class TypeScriptPrinter {
     const actual = btf.resolve(id);
     const known = this.#written.get(actual);
     if (known !== undefined) return known;
-    // This refuses types that hold each other, so that what follows ends.
-    btf.alignOf(actual);
     const type = btf.type(actual);
     switch (type.kind) {
       case "int":

@@ -52,6 +52,7 @@ Deno.test("Btf.parse() names the place of what is malformed", () => {
     [rawBtf([0, 3 << 24, 0, 0, 7, 1]), 40, "no type 7"],
     [rawBtf([0, 12 << 24 | 3, 0]), 28, "no linkage 3"],
     [rawBtf([0, 14 << 24, 0, 4]), 28, "no linkage 4"],
+    [rawBtf([0, 17 << 24, 0, -2]), 36, "no component -2"],
     [rawBtf([0, 6 << 24, 3]), 32, "not 3"],
     [rawBtf([0, 16 << 24, 1]), 32, "not 1"],
     [rawBtf([0, 15 << 24 | 1, 4, 3, 0, 4]), 36, "no type 3"],
