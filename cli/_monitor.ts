@@ -204,7 +204,7 @@ export class SyscallMonitor implements Disposable {
     for await (const record of this.#ring.events({ signal })) yield execOf(record);
     // What came before the signal did is told, too.
     const rest: Exec[] = [];
-    this.#ring.drain((record) => void rest.push(execOf(record)));
+    this.#ring.drain((record) => void rest.push(execOf(record.bytes())));
     yield* rest;
   }
 

@@ -12,7 +12,7 @@ import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { attempt, type CallContext } from "./_call.ts";
 import { failure } from "./_failure.ts";
-import { mapShape } from "./_map_shape.ts";
+import { mapShape } from "./map_shape.ts";
 import { checkLength } from "./_types.ts";
 
 type BatchCommand = "map_lookup_batch" | "map_lookup_and_delete_batch" | "map_update_batch" | "map_delete_batch";

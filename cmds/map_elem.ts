@@ -14,7 +14,7 @@ import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { attempt, report } from "./_call.ts";
 import { failure } from "./_failure.ts";
-import { type MapShape, mapShape } from "./_map_shape.ts";
+import { type MapShape, mapShape } from "./map_shape.ts";
 import { checkLength } from "./_types.ts";
 
 /** The commands on a single element. */

@@ -104,6 +104,11 @@ class StructCodec<T extends object> extends Codec<T> {
     this.#sparse = !plain || told.reduce((sum, { codec }) => sum + codec.size, 0) !== size;
   }
 
+  /** Where a member starts; undefined where there is none of that name. */
+  offsetOf(name: string): number | undefined {
+    return this.#offsets[this.#names.indexOf(name)];
+  }
+
   decode(view: View, offset: number): T {
     const names = this.#names;
     const value: Record<string, unknown> = {};
@@ -239,4 +244,20 @@ export function structAt<T extends object>(layout: StructLayout): Codec<T> {
     }
   }
   return trustAs(new StructCodec<T>(layout), layout.members.map(({ codec }) => codec));
+}
+
+/**
+ * Where a member of a struct starts, in bytes: C's offsetof(), for programs that read or write the struct. Of a bit-field
+ * it is the byte that has its first bit.
+ *
+ * @typeParam T The object.
+ * @param codec The struct, as `struct()` or `structAt()` makes it.
+ * @param name The member.
+ * @returns Its offset.
+ * @throws {TypeError} Where the codec is of no struct, or the struct has no such member.
+ */
+export function offsetOf<T extends object>(codec: Codec<T>, name: keyof T & string): number {
+  const offset = codec instanceof StructCodec ? codec.offsetOf(name) : undefined;
+  if (offset === undefined) throw new TypeError(`Cannot tell an offset: ${codec.name} has no member "${name}"`);
+  return offset;
 }

@@ -12,6 +12,7 @@ import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
+const EPOLLOUT = 4;
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 
@@ -33,9 +34,10 @@ export class Epoll implements Disposable {
    * Makes a set.
    *
    * @param sources The descriptors to wait for. The caller keeps them open.
+   * @param writable Whether they are waited for to be writable instead of readable.
    * @throws {SyscallError} Where the process has no descriptors left, or one of them cannot be waited for.
    */
-  constructor(sources: readonly FdSource[]) {
+  constructor(sources: readonly FdSource[], writable = false) {
     this.#epoll = Fd.own(checked(kernel().epollCreate(EPOLL_CLOEXEC), "epoll_create1"));
     try {
       this.#wakeUp = Fd.own(checked(kernel().eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
@@ -44,16 +46,17 @@ export class Epoll implements Disposable {
       throw error;
     }
     try {
-      for (const source of [this.#wakeUp, ...sources]) this.#add(fdNumber(source, "fd"));
+      this.#add(this.#wakeUp.fd, EPOLLIN);
+      for (const source of sources) this.#add(fdNumber(source, "fd"), writable ? EPOLLOUT : EPOLLIN);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
   }
 
-  #add(fd: number): void {
+  #add(fd: number, events: number): void {
     const event = allocate(EPOLL_EVENT_SIZE);
-    new DataView(event.buffer).setUint32(0, EPOLLIN, LITTLE_ENDIAN);
+    new DataView(event.buffer).setUint32(0, events, LITTLE_ENDIAN);
     checked(kernel().epollCtl(this.#epoll.fd, EPOLL_CTL_ADD, fd, event), "epoll_ctl");
   }
 
@@ -73,12 +76,7 @@ export class Epoll implements Disposable {
     }
   }
 
-  /** Takes back a {@link Epoll.wake}, so that later waits wait again. */
-  rest(): void {
-    if (!this.#wakeUp.closed) kernel().read(this.#wakeUp.fd, allocate(8));
-  }
-
-  /** Ends the wait that is under way, and every later one at once until {@link Epoll.rest}. */
+  /** Ends the wait that is under way, and every later one at once. */
   wake(): void {
     if (this.#wakeUp.closed) return;
     const one = allocate(8);

@@ -50,6 +50,24 @@ export interface Kernel {
   setsockopt(fd: number, level: number, name: number, value: Bytes): number;
   /** getsockopt(2): answers the length that the kernel wrote. */
   getsockopt(fd: number, level: number, name: number, value: Bytes): number;
+  /** socketpair(2): writes two descriptors. */
+  socketpair(domain: number, type: number, protocol: number, fds: Bytes): number;
+  /** bind(2). */
+  bind(fd: number, address: Bytes): number;
+  /** connect(2). */
+  connect(fd: number, address: Bytes): number;
+  /** listen(2). */
+  listen(fd: number, backlog: number): number;
+  /** accept4(2), without the peer's address. */
+  accept(fd: number, flags: number): number;
+  /** sendmsg(2): a struct msghdr, whose pointers the caller keeps alive. */
+  sendmsg(fd: number, message: Bytes, flags: number): number;
+  /** recvmsg(2): a struct msghdr, whose pointers the caller keeps alive. */
+  recvmsg(fd: number, message: Bytes, flags: number): number;
+  /** pidfd_open(2). */
+  pidfdOpen(pid: number, flags: number): number;
+  /** pidfd_getfd(2). */
+  pidfdGetfd(pidfd: number, fd: number, flags: number): number;
   /** eventfd(2). */
   eventfd(initial: number, flags: number): number;
   /** epoll_create1(2). */
@@ -63,8 +81,8 @@ export interface Kernel {
    * and the fds alive until the promise settles.
    */
   epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number>;
-  /** mmap(2) of `fd`, shared: the address, or −errno. */
-  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number;
+  /** mmap(2) of `fd`, shared, at an address of the kernel's choice or near one that is given: the address, or −errno. */
+  mmap(length: number, prot: number, fd: number, offset: number, near?: bigint): Deno.PointerObject | number;
   /** munmap(2). */
   munmap(address: Deno.PointerObject, length: number): number;
   /** sysconf(3). */
@@ -80,10 +98,19 @@ const PROG_LOAD_ATTEMPTS = 5;
 /** The size of struct statx. */
 const STATX_SIZE = 256;
 
+/** The size of struct msghdr on 64-bit machines. */
+export const MSGHDR_SIZE = 56;
+
 /** The size of struct epoll_event, which the kernel packs on x86-64 only. */
 export const EPOLL_EVENT_SIZE: number = Deno.build.arch === "x86_64" ? 12 : 16;
 
 const encoder = new TextEncoder();
+
+function checkMessage(message: Bytes): void {
+  if (message.length !== MSGHDR_SIZE) {
+    throw new RangeError(`Cannot call sendmsg(2) or recvmsg(2): a struct msghdr has ${MSGHDR_SIZE} bytes`);
+  }
+}
 
 function checkEvents(events: Bytes, maxEvents: number): void {
   if (maxEvents * EPOLL_EVENT_SIZE > events.length) {
@@ -112,6 +139,8 @@ export class LibcKernel implements Kernel {
   readonly #capget: number = syscallNumber("capget");
   readonly #prlimit: number = syscallNumber("prlimit64");
   readonly #statx: number = syscallNumber("statx");
+  readonly #pidfdOpen: number = syscallNumber("pidfd_open");
+  readonly #pidfdGetfd: number = syscallNumber("pidfd_getfd");
 
   /**
    * Makes the gate.
@@ -215,6 +244,45 @@ export class LibcKernel implements Kernel {
     return result < 0 ? result : length[0];
   }
 
+  socketpair(domain: number, type: number, protocol: number, fds: Bytes): number {
+    if (fds.length < 8) throw new RangeError("Cannot call socketpair(2): two descriptors take 8 bytes");
+    return this.#answer(this.#symbols.socketpair(domain, type, protocol, fds));
+  }
+
+  bind(fd: number, address: Bytes): number {
+    return this.#answer(this.#symbols.bind(fd, address, address.length));
+  }
+
+  connect(fd: number, address: Bytes): number {
+    return this.#retry(() => this.#symbols.connect(fd, address, address.length));
+  }
+
+  listen(fd: number, backlog: number): number {
+    return this.#answer(this.#symbols.listen(fd, backlog));
+  }
+
+  accept(fd: number, flags: number): number {
+    return this.#retry(() => this.#symbols.accept4(fd, null, null, flags));
+  }
+
+  sendmsg(fd: number, message: Bytes, flags: number): number {
+    checkMessage(message);
+    return this.#retry(() => this.#symbols.sendmsg(fd, message, flags));
+  }
+
+  recvmsg(fd: number, message: Bytes, flags: number): number {
+    checkMessage(message);
+    return this.#retry(() => this.#symbols.recvmsg(fd, message, flags));
+  }
+
+  pidfdOpen(pid: number, flags: number): number {
+    return this.#answer(this.#symbols.pidfd_open(this.#pidfdOpen, pid, flags));
+  }
+
+  pidfdGetfd(pidfd: number, fd: number, flags: number): number {
+    return this.#answer(this.#symbols.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
+  }
+
   eventfd(initial: number, flags: number): number {
     return this.#answer(this.#symbols.eventfd(initial, flags));
   }
@@ -237,8 +305,10 @@ export class LibcKernel implements Kernel {
     return this.#symbols.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
   }
 
-  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number {
-    const address = this.#symbols.mmap(null, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
+  mmap(length: number, prot: number, fd: number, offset: number, near = 0n): Deno.PointerObject | number {
+    // SAFETY: without MAP_FIXED the address is no more than a hint: nothing that is mapped is replaced.
+    const hint = Deno.UnsafePointer.create(near);
+    const address = this.#symbols.mmap(hint, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
     const errno = this.#errno[0];
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;

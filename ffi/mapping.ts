@@ -35,14 +35,15 @@ export class Mapping implements Disposable {
    * Maps memory of a file descriptor.
    *
    * @param source The descriptor. The mapping outlives it.
-   * @param options `length` in bytes, `offset` in bytes and a multiple of the page size, and whether it may be written.
+   * @param options `length` in bytes, `offset` in bytes and a multiple of the page size, whether it may be written, and
+   * the address that it has to have, where that matters.
    * @throws {SyscallError} Where mmap(2) fails.
    */
-  constructor(source: FdSource, options: { length: number; offset?: number; writable?: boolean }) {
-    const { length, offset = 0, writable = false } = options;
+  constructor(source: FdSource, options: { length: number; offset?: number; writable?: boolean; address?: bigint }) {
+    const { length, offset = 0, writable = false, address: wanted } = options;
     if (!Number.isSafeInteger(length) || length <= 0) throw new RangeError(`Cannot map memory: length ${length}`);
     const prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    const address = kernel().mmap(length, prot, fdNumber(source, "fd"), offset);
+    const address = kernel().mmap(length, prot, fdNumber(source, "fd"), offset, wanted);
     if (typeof address === "number") {
       throw new SyscallError({ command: "mmap", errno: -address, action: `map ${length} bytes of memory` });
     }
@@ -65,12 +66,28 @@ export class Mapping implements Disposable {
     return this.#buffer;
   }
 
+  /** Where the memory is. */
+  get address(): bigint {
+    // SAFETY: tells the pointer's number; nothing is read or written.
+    return BigInt(Deno.UnsafePointer.value(this.#address));
+  }
+
+  /** Whether the memory was unmapped. */
+  get closed(): boolean {
+    return this.#buffer.detached;
+  }
+
   /** Unmaps the memory. Views that are left over read as empty. */
-  [Symbol.dispose](): void {
+  close(): void {
     if (this.#buffer.detached) return;
     forgotten.unregister(this);
     // Detached first, so that a stale view reads as empty instead of crashing the process.
     this.#buffer.transfer(0);
     kernel().munmap(this.#address, this.#length);
+  }
+
+  /** Unmaps the memory. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

@@ -4,52 +4,57 @@
  * @module
  */
 
-import { objGetInfoByFd } from "../cmds/obj.ts";
+import { mapShape } from "../cmds/map_shape.ts";
+import { Codec } from "../codec.ts";
 import { PermissionError } from "../errors.ts";
-import { Epoll } from "../ffi/epoll.ts";
-import { fdNumber, type FdSource } from "../ffi/fd.ts";
+import type { FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
-import { Mapping, pageSize } from "../ffi/mapping.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } from "../uapi/constants.gen.ts";
+import { BPF_F_RB_OVERWRITE } from "../uapi/constants.gen.ts";
+import { mapTypes } from "../uapi/enums.gen.ts";
+import { typeName } from "./operations.ts";
+import { type EventBuffer, eventsOf, Waiters } from "./_events.ts";
+import { type EventsOptions, type EventSource, EventStream } from "./event_stream.ts";
+import { OverwriteReader, RingMemory, RingReader } from "./_ring_reader.ts";
+import { RecordView } from "./record_view.ts";
 
-/** The length is what remains of a record's header word without its two flags. */
-const LENGTH_MASK = ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
-
-/** After how many records in a row `events()` lets timers and signals have their turn. */
-const RECORDS_A_TURN = 256;
-
-/** How `events()` reads. */
-export interface RingBufferEventsOptions {
-  /** Ends the iteration, at once. */
-  signal?: AbortSignal | undefined;
+/** Where a ring buffer's reader and writers are: bytes since the ring was made. */
+export interface RingPositions {
+  /** How far the reader has come. */
+  readonly consumer: number;
+  /** How far the programs have come, records that are not complete included. */
+  readonly producer: number;
+  /** What there is to read: the difference. */
+  readonly available: number;
+  /** What fits: the map's `max_entries`. */
+  readonly size: number;
+  /** What was overwritten before it was read, in bytes: with the flag `rb_overwrite`. */
+  readonly lost: number;
 }
 
 /**
  * A reader of a ring buffer map. C names: `struct ring_buffer`, BPF_MAP_TYPE_RINGBUF. Since Linux 5.8.
  *
- * A ring buffer has one reader: a second one of the same map would take records from the first.
+ * A ring buffer has one reader: a second one of the same map would take records from the first. Where it is full,
+ * programs fail to reserve, which only they can count; with the flag `rb_overwrite` (since 6.19) they overwrite the
+ * oldest records, which {@link RingBuffer.positions} tells.
  *
  * @example
  * ```ts
- * import { acquire, mapCreate, RingBuffer } from "@bpf/deno";
+ * import { acquire, mapCreate, RingBuffer, struct, u32, u64 } from "@bpf/deno";
  *
  * const token = acquire("CAP_BPF");
  * using map = mapCreate(token, { type: "ringbuf", maxEntries: 64 * 1024 });
  * using ring = new RingBuffer(token, map);
- * for await (const record of ring.events({ signal: AbortSignal.timeout(1000) })) console.log(record.length);
+ * const event = struct({ time: u64, pid: u32, uid: u32 });
+ * for await (const { pid } of ring.events(event, { signal: AbortSignal.timeout(1000) })) console.log(pid);
  * ```
  */
 export class RingBuffer implements Disposable {
-  readonly #consumer: Mapping;
-  readonly #producer: Mapping;
-  readonly #epoll: Epoll;
-  readonly #mask: number;
-  readonly #consumerPosition: BigInt64Array;
-  readonly #producerPosition: BigInt64Array;
-  readonly #headers: Int32Array;
-  readonly #data: Bytes;
-  #position: bigint;
+  readonly #memory: RingMemory;
+  readonly #reader: RingReader | OverwriteReader;
+  readonly #record: RecordView;
+  readonly #buffer: EventBuffer;
   #closedBecause: string | undefined;
 
   /**
@@ -59,11 +64,13 @@ export class RingBuffer implements Disposable {
    * @param map The map. It may be closed afterwards, but for waiting.
    * @throws {TypeError} Where the map is no ring buffer.
    * @throws {PermissionError} Where the token was restricted to reading: records that were read are gone.
-   * @throws {SyscallError} Where mmap(2) or epoll_ctl(2) fails.
+   * @throws {SyscallError} Where mmap(2) fails.
    */
   constructor(token: AnyToken, map: FdSource) {
-    const { type, maxEntries: size } = objGetInfoByFd(token, map, { kind: "map" });
-    if (type !== "ringbuf") throw new TypeError(`Cannot read a ring buffer: the map is of type ${type}`);
+    const { type, maxEntries, flags } = mapShape(token, map);
+    if (type !== mapTypes.ringbuf) {
+      throw new TypeError(`Cannot read a ring buffer: the map is of type ${typeName(type)}`);
+    }
     if (token.readOnly) {
       throw new PermissionError({
         command: "mmap",
@@ -73,20 +80,19 @@ export class RingBuffer implements Disposable {
         remedy: "Use the token that it was derived from",
       });
     }
-    const page = pageSize();
-    using stack = new DisposableStack();
-    // One page with the reader's position, one with the writers', then the data twice in a row, so that a record that
-    // wraps around can be read in one piece.
-    this.#consumer = stack.use(new Mapping(map, { length: page, writable: true }));
-    this.#producer = stack.use(new Mapping(map, { length: page + 2 * size, offset: page }));
-    this.#epoll = stack.use(new Epoll([fdNumber(map, "map")]));
-    this.#mask = size - 1;
-    this.#consumerPosition = new BigInt64Array(this.#consumer.buffer, 0, 1);
-    this.#producerPosition = new BigInt64Array(this.#producer.buffer, 0, 1);
-    this.#headers = new Int32Array(this.#producer.buffer, page);
-    this.#data = new Uint8Array(this.#producer.buffer, page);
-    this.#position = Atomics.load(this.#consumerPosition, 0);
-    stack.move();
+    this.#memory = new RingMemory(map, maxEntries);
+    const overwrites = (flags & BPF_F_RB_OVERWRITE) !== 0;
+    this.#reader = overwrites ? new OverwriteReader(this.#memory) : new RingReader(this.#memory);
+    this.#record = new RecordView(this.#reader);
+    const isClosed = (): boolean => this.closed;
+    this.#buffer = {
+      reader: this.#reader,
+      descriptors: [map],
+      waiters: new Waiters(),
+      get closed(): boolean {
+        return isClosed();
+      },
+    };
     token.adopt(this);
   }
 
@@ -95,75 +101,84 @@ export class RingBuffer implements Disposable {
     return this.#closedBecause !== undefined;
   }
 
+  /** Where its reader and its writers are. */
+  get positions(): RingPositions {
+    this.#check();
+    const [consumer, producer] = [this.#reader.position, this.#memory.producer];
+    const { size } = this.#memory;
+    return { consumer, producer, available: producer - consumer, size, lost: this.#reader.lostBytes };
+  }
+
   /**
-   * Reads what there is; records that come meanwhile are left for the next time.
+   * Reads what there is, without copying or allocating anything.
    *
-   * @param callback Called with a copy of each record, in the order in which they were reserved. What it throws ends the
-   * reading; its record counts as read.
+   * @param callback Called with each record, in the order in which they were reserved. The record is valid inside of the
+   * callback. What it throws ends the reading; its record counts as read.
    * @returns How many records there were.
    * @throws {TypeError} After dispose().
    */
-  drain(callback: (record: Bytes) => void): number {
+  drain(callback: (record: RecordView) => void): number {
+    this.#check();
+    const [reader, record] = [this.#reader, this.#record];
+    // Records that come meanwhile are left for the next time: a callback that is slower than the programs still ends.
+    const end = this.#memory.producer;
     let count = 0;
-    for (const end = this.#produced(); this.#position < end; count++) {
-      const record = this.#next();
-      if (record === undefined) break;
-      callback(record);
+    try {
+      while (reader.position < end && !this.closed && reader.advance()) {
+        count++;
+        callback(record);
+      }
+      return count;
+    } finally {
+      reader.length = 0;
+      reader.settle();
     }
-    return count;
   }
 
   /**
-   * The records as they come, without end. Waiting keeps the process alive, and costs nothing else.
+   * The records as they come, without end, as copies of their bytes. Waiting keeps the process alive, and costs nothing
+   * else.
    *
    * @param options What ends it.
-   * @returns An iterable over copies of the records. It ends when the signal aborts, or when the reader is disposed of.
+   * @returns An async iterable. It ends when the signal aborts, or when the reader is disposed of.
    */
-  async *events(options: RingBufferEventsOptions = {}): AsyncGenerator<Bytes, void, undefined> {
-    const { signal } = options;
-    const wake = (): void => this.#epoll.wake();
-    signal?.addEventListener("abort", wake);
-    let inARow = 0;
-    try {
-      while (!this.closed && signal?.aborted !== true) {
-        // Where records come faster than they are read, nothing else would ever run.
-        const pause = inARow === RECORDS_A_TURN;
-        const record = pause ? undefined : this.#next();
-        if (record === undefined) {
-          inARow = 0;
-          await this.#epoll.wait(pause ? 0 : -1);
-        } else {
-          inARow++;
-          yield record;
-        }
-      }
-    } finally {
-      signal?.removeEventListener("abort", wake);
-      this.#epoll.rest();
-    }
+  events(options?: EventsOptions): EventStream<Bytes>;
+  /**
+   * The records as they come, without end, decoded.
+   *
+   * @typeParam T An event.
+   * @param codec The codec. Records may be longer.
+   * @param options What ends it.
+   * @returns An async iterable. It throws a RangeError for a record that is too short, which counts as read.
+   */
+  events<T>(codec: Codec<T>, options?: EventsOptions): EventStream<T>;
+  events<T>(first?: Codec<T> | EventsOptions, second?: EventsOptions): EventStream<T> | EventStream<Bytes> {
+    return first instanceof Codec
+      ? new EventStream([this.source(first)], second)
+      : new EventStream([this.source()], first);
   }
 
-  /** How far the programs have come. */
-  #produced(): bigint {
+  /**
+   * This ring as one of several that are read together, by `mergeEvents()`: its records as copies of their bytes.
+   *
+   * @returns The source.
+   */
+  source(): EventSource<Bytes>;
+  /**
+   * This ring as one of several that are read together, by `mergeEvents()`: its records decoded.
+   *
+   * @typeParam T An event.
+   * @param codec The codec. Records may be longer.
+   * @returns The source.
+   */
+  source<T>(codec: Codec<T>): EventSource<T>;
+  source<T>(codec?: Codec<T>): EventSource<T> | EventSource<Bytes> {
+    this.#check();
+    return eventsOf(this.#buffer, codec);
+  }
+
+  #check(): void {
     if (this.#closedBecause !== undefined) throw new TypeError(`Cannot read a ring buffer: ${this.#closedBecause}`);
-    return Atomics.load(this.#producerPosition, 0);
-  }
-
-  /** The next record that is complete, or undefined. */
-  #next(): Bytes | undefined {
-    while (this.#position < this.#produced()) {
-      const offset = Number(this.#position) & this.#mask;
-      const header = Atomics.load(this.#headers, offset / 4);
-      // A program is still writing it; those behind it wait, too.
-      if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) return undefined;
-      const length = header & LENGTH_MASK;
-      const start = offset + BPF_RINGBUF_HDR_SZ;
-      const record = (header & BPF_RINGBUF_DISCARD_BIT) === 0 ? this.#data.slice(start, start + length) : undefined;
-      this.#position += BigInt(Math.ceil((BPF_RINGBUF_HDR_SZ + length) / 8) * 8);
-      Atomics.store(this.#consumerPosition, 0, this.#position);
-      if (record !== undefined) return record;
-    }
-    return undefined;
   }
 
   /**
@@ -173,10 +188,10 @@ export class RingBuffer implements Disposable {
    */
   close(reason = "it is closed"): void {
     if (this.closed) return;
+    this.#reader.settle();
     this.#closedBecause = reason;
-    this.#epoll[Symbol.dispose]();
-    this.#producer[Symbol.dispose]();
-    this.#consumer[Symbol.dispose]();
+    this.#memory.close();
+    this.#buffer.waiters.close();
   }
 
   /** Unmaps the memory, and ends the iteration that is under way. */

@@ -239,6 +239,44 @@ export class FakeKernel implements Kernel, Disposable {
     return 0;
   }
 
+  socketpair(_domain: number, _type: number, _protocol: number, fds: Bytes): number {
+    fds.set(integer(this.newFd(), 4), 0);
+    fds.set(integer(this.newFd(), 4), 4);
+    return 0;
+  }
+
+  bind(): number {
+    return 0;
+  }
+
+  connect(): number {
+    return 0;
+  }
+
+  listen(): number {
+    return 0;
+  }
+
+  accept(): number {
+    return this.newFd();
+  }
+
+  sendmsg(): number {
+    return 1;
+  }
+
+  recvmsg(): number {
+    return 0;
+  }
+
+  pidfdOpen(): number {
+    return this.newFd();
+  }
+
+  pidfdGetfd(): number {
+    return this.newFd();
+  }
+
   eventfd(initial: number, flags: number): number {
     this.log.push(`eventfd ${initial} ${flags}`);
     return this.newFd();

@@ -22,6 +22,12 @@ export interface MapShape {
   readonly keySize: number;
   /** Of a value as user space sees it: all CPUs' values of a per-CPU map. */
   readonly valueSize: number;
+  /** Of a value as the kernel tells it: of one CPU for per-CPU maps. */
+  readonly elementSize: number;
+  /** Elements at most; bytes of a ring buffer, pages of an arena. */
+  readonly maxEntries: number;
+  /** BPF_F_* flags that it was made with. */
+  readonly flags: number;
 }
 
 /** The map types that have a value for each possible CPU. */
@@ -35,18 +41,34 @@ const PER_CPU: ReadonlySet<number> = new Set([
 /** Of owned descriptors only: whatever else has a number may have another one the next time. */
 const shapes = new WeakMap<Fd, MapShape>();
 
-/** The sizes of a map's keys and values, asked for once for each owned descriptor. */
+/**
+ * The sizes of a map's keys and values, asked for once for each owned descriptor. Not asked of the token: the library
+ * needs them for its own safety, whatever the token was restricted to.
+ *
+ * @param token A permission token.
+ * @param map The map.
+ * @returns Its type and sizes.
+ * @throws {TypeError} Where the descriptor is of no map.
+ */
 export function mapShape(token: AnyToken, map: FdSource): MapShape {
+  const fd = fdNumber(map, "map");
   const known = map instanceof Fd ? shapes.get(map) : undefined;
   if (known !== undefined) return known;
-  checkIsMap(fdNumber(map, "map"));
+  checkIsMap(fd);
   const info = structBuffer("bpf_map_info");
   const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", map).u32("info_len", info.bytes.length)
     .pointer("info", info.bytes);
-  // Not asked of the token: the library needs it for its own safety, whatever the token was restricted to.
   const result = submit(token, attr);
   if (result < 0) throw failure(token, attr, -result, { action: "look up the sizes of a map" });
-  const shape = shapeOf(info.getU32("type"), info.getU32("key_size"), info.getU32("value_size"));
+  const [type, valueSize] = [info.getU32("type"), info.getU32("value_size")];
+  const shape: MapShape = {
+    type,
+    keySize: info.getU32("key_size"),
+    valueSize: PER_CPU.has(type) ? Math.ceil(valueSize / 8) * 8 * possibleCpus() : valueSize,
+    elementSize: valueSize,
+    maxEntries: info.getU32("max_entries"),
+    flags: info.getU32("map_flags"),
+  };
   if (map instanceof Fd) shapes.set(map, shape);
   return shape;
 }
@@ -62,9 +84,4 @@ function checkIsMap(fd: number): void {
   const link = tryReadKernelLink(`/proc/self/fd/${fd}`);
   if (link === undefined || link === MAP_LINK) return;
   throw new TypeError(`Cannot use map: file descriptor ${fd} is of no map, but of ${link}`);
-}
-
-function shapeOf(type: number, keySize: number, valueSize: number): MapShape {
-  if (!PER_CPU.has(type)) return { type, keySize, valueSize };
-  return { type, keySize, valueSize: Math.ceil(valueSize / 8) * 8 * possibleCpus() };
 }

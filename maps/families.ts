@@ -1,0 +1,175 @@
+/**
+ * Which class the maps of each type are, and what their keys and values are by default: the one table of map types.
+ *
+ * @module
+ */
+
+import { bytes, type Codec } from "../codec.ts";
+import type { FdSource } from "../ffi/fd.ts";
+import type { MapType } from "../uapi/enums.gen.ts";
+import { type Family, registerFamilies } from "./_families.ts";
+import {
+  cgroupStorageKey,
+  cpuMapCodec,
+  type CpuMapValue,
+  devMapCodec,
+  type DevMapValue,
+  fdCodec,
+  type InsnArrayValue,
+  insnArrayValue,
+  socketCodec,
+} from "./_fd_codecs.ts";
+import { storageBtf } from "./_storage_btf.ts";
+import { Arena } from "./arena.ts";
+import { ArrayMap } from "./array.ts";
+import { BloomFilter } from "./bloom_filter.ts";
+import type { BpfMap } from "./bpf_map.ts";
+import { MapOfMaps } from "./map_of_maps.ts";
+import type { OperationsOf } from "./operations.ts";
+import { perCpu, PerCpuMap } from "./per_cpu.ts";
+import { PerfEventArray } from "./perf_buffer.ts";
+import { QueueMap } from "./queue.ts";
+import { RingBufferMap } from "./ring_buffer_map.ts";
+import { stackOf, StackTraceMap } from "./stack_trace.ts";
+import { UserRingBuffer } from "./user_ring_buffer.ts";
+
+/** A key of a type that has one by default. */
+type KeyOr<K, Default> = [K] extends [never] ? Default : K;
+
+/** The classes of the map types that have one of their own, or values that go in otherwise than they come out. */
+export interface MapClasses<K, V> {
+  /** Values of all CPUs. */
+  percpu_hash: PerCpuMap<K, V, OperationsOf<"percpu_hash">>;
+  /** Values of all CPUs. */
+  lru_percpu_hash: PerCpuMap<K, V, OperationsOf<"lru_percpu_hash">>;
+  /** Values of all CPUs. */
+  percpu_array: PerCpuMap<KeyOr<K, number>, V, OperationsOf<"percpu_array">>;
+  /** By index, and as memory. */
+  array: ArrayMap<V, OperationsOf<"array">>;
+  /** Values of all CPUs. */
+  percpu_cgroup_storage: PerCpuMap<KeyOr<K, CgroupStorageKey>, V, OperationsOf<"percpu_cgroup_storage">>;
+  /** By cgroup and attach type. */
+  cgroup_storage: BpfMap<KeyOr<K, CgroupStorageKey>, V, OperationsOf<"cgroup_storage">>;
+  /** Push, pop and peek. */
+  queue: QueueMap<V>;
+  /** Push, pop and peek. */
+  stack: QueueMap<V>;
+  /** Add and ask. */
+  bloom_filter: BloomFilter<V>;
+  /** Programs go in, their ids come out. */
+  prog_array: BpfMap<number, number, OperationsOf<"prog_array">, FdSource>;
+  /** Perf events go in. */
+  perf_event_array: PerfEventArray;
+  /** Cgroups go in. */
+  cgroup_array: BpfMap<number, number, OperationsOf<"cgroup_array">, FdSource>;
+  /** XDP sockets go in. */
+  xskmap: BpfMap<number, number, OperationsOf<"xskmap">, FdSource>;
+  /** Maps go in, their ids come out. */
+  array_of_maps: MapOfMaps<number, OperationsOf<"array_of_maps">>;
+  /** Maps go in, their ids come out. */
+  hash_of_maps: MapOfMaps<K, OperationsOf<"hash_of_maps">>;
+  /** Interfaces, with a program each. */
+  devmap: BpfMap<number, DevMapValue, OperationsOf<"devmap">>;
+  /** Interfaces, with a program each. */
+  devmap_hash: BpfMap<number, DevMapValue, OperationsOf<"devmap_hash">>;
+  /** Queues, with a program each. */
+  cpumap: BpfMap<number, CpuMapValue, OperationsOf<"cpumap">>;
+  /** Sockets go in, their cookies come out. */
+  sockmap: BpfMap<number, bigint, OperationsOf<"sockmap">, FdSource>;
+  /** Sockets go in, their cookies come out. */
+  sockhash: BpfMap<K, bigint, OperationsOf<"sockhash">, FdSource>;
+  /** Sockets go in, their cookies come out. */
+  reuseport_sockarray: BpfMap<number, bigint, OperationsOf<"reuseport_sockarray">, FdSource>;
+  /** Addresses. */
+  stack_trace: StackTraceMap<[V] extends [never] ? bigint[] : V>;
+  /** By a socket's descriptor. */
+  sk_storage: BpfMap<FdSource, V, OperationsOf<"sk_storage">>;
+  /** By a file's descriptor. */
+  inode_storage: BpfMap<FdSource, V, OperationsOf<"inode_storage">>;
+  /** By a pidfd. */
+  task_storage: BpfMap<FdSource, V, OperationsOf<"task_storage">>;
+  /** By a cgroup's descriptor. */
+  cgrp_storage: BpfMap<FdSource, V, OperationsOf<"cgrp_storage">>;
+  /** One element: written to register, deleted to unregister. */
+  struct_ops: BpfMap<number, V, OperationsOf<"struct_ops">>;
+  /** Records from programs. */
+  ringbuf: RingBufferMap;
+  /** Records to programs. */
+  user_ringbuf: UserRingBuffer;
+  /** Memory. */
+  arena: Arena;
+  /** Places in programs. */
+  insn_array: BpfMap<number, InsnArrayValue, OperationsOf<"insn_array">>;
+}
+
+/** The key of a cgroup storage. C name: `struct bpf_cgroup_storage_key`. */
+export type CgroupStorageKey = typeof cgroupStorageKey extends Codec<infer T> ? T : never;
+
+/** The class of a map of some type; a type that is not known has every method, and refuses when it runs. */
+export type MapOf<T extends MapType | number, K, V> = T extends keyof MapClasses<K, V> ? MapClasses<K, V>[T]
+  : BpfMap<K, V, OperationsOf<T>>;
+
+const NOTHING: Codec<unknown> = bytes(0);
+
+const perCpuValues: Pick<Family, "value" | "make"> = {
+  value: (element) => perCpu(element),
+  make: (parts) => new PerCpuMap(parts),
+};
+
+const maps: Family = {
+  defaultValue: () => fdCodec("map"),
+  make: (parts) => new MapOfMaps(parts),
+};
+
+const sockets: Family = { defaultValue: (size) => socketCodec(size) };
+
+const queues: Family = { defaultKey: () => NOTHING, make: (parts) => new QueueMap(parts) };
+
+/** Nothing to read or write by key. */
+const memory: Family = { defaultKey: () => NOTHING, defaultValue: () => NOTHING };
+
+function storage(key: string): Family {
+  return { defaultKey: () => fdCodec(key), prepare: storageBtf };
+}
+
+registerFamilies({
+  array: { make: (parts) => new ArrayMap(parts) },
+  percpu_hash: perCpuValues,
+  lru_percpu_hash: perCpuValues,
+  percpu_array: perCpuValues,
+  prog_array: { defaultValue: () => fdCodec("program") },
+  perf_event_array: {
+    defaultValue: () => fdCodec("perf event"),
+    make: (parts) => new PerfEventArray(parts),
+  },
+  cgroup_array: { defaultValue: () => fdCodec("cgroup") },
+  xskmap: { defaultValue: () => fdCodec("XDP socket") },
+  array_of_maps: maps,
+  hash_of_maps: maps,
+  devmap: { defaultValue: (size) => devMapCodec(size) },
+  devmap_hash: { defaultValue: (size) => devMapCodec(size) },
+  cpumap: { defaultValue: (size) => cpuMapCodec(size) },
+  sockmap: sockets,
+  sockhash: sockets,
+  reuseport_sockarray: sockets,
+  stack_trace: {
+    defaultValue: (size) => stackOf(size === undefined ? undefined : Math.floor(size / 8)),
+    make: (parts) => new StackTraceMap(parts),
+  },
+  queue: queues,
+  stack: queues,
+  bloom_filter: {
+    defaultKey: () => NOTHING,
+    make: (parts) => new BloomFilter(parts),
+  },
+  sk_storage: storage("socket"),
+  inode_storage: storage("file"),
+  task_storage: storage("pidfd"),
+  cgrp_storage: storage("cgroup"),
+  cgroup_storage: { defaultKey: () => cgroupStorageKey },
+  percpu_cgroup_storage: { ...perCpuValues, defaultKey: () => cgroupStorageKey },
+  ringbuf: { ...memory, make: (parts) => new RingBufferMap(parts) },
+  user_ringbuf: { ...memory, make: (parts) => new UserRingBuffer(parts) },
+  arena: { ...memory, make: (parts) => new Arena(parts) },
+  insn_array: { defaultValue: () => insnArrayValue },
+});
