@@ -10,7 +10,8 @@ import { equalTypes } from "./_equal.ts";
 import { HEADER_SIZE } from "./_layout.ts";
 import { idsIn, mapIds } from "./_refs.ts";
 import type { Btf } from "./btf.ts";
-import type { BtfEnumValue, BtfIntEncoding, BtfLinkage, BtfMember, BtfParam, BtfSecVar, BtfType } from "./types.ts";
+import { BtfTypeBuilder } from "./type_builder.ts";
+import type { BtfType } from "./types.ts";
 
 /** What a {@linkcode BtfBuilder} starts from. */
 export interface BtfBuilderOptions {
@@ -19,12 +20,6 @@ export interface BtfBuilderOptions {
   /** The BTF that the new one continues, which makes it split BTF. @default {none} */
   readonly base?: Btf | undefined;
 }
-
-/** A member as {@linkcode BtfBuilder.struct} takes it. */
-export type BtfMemberInit = Omit<BtfMember, "bitfieldSize"> & {
-  /** Its width in bits; 0 where it is no bitfield. @default {0} */
-  readonly bitfieldSize?: number;
-};
 
 const encoder = new TextEncoder();
 
@@ -45,7 +40,7 @@ const encoder = new TextEncoder();
  * console.log(Btf.parse(builder.bytes()).sizeOf(pair)); // 8
  * ```
  */
-export class BtfBuilder {
+export class BtfBuilder extends BtfTypeBuilder {
   /** The byte order of the BTF. */
   readonly byteOrder: "little" | "big";
   /** The BTF that this one continues; undefined where it stands alone. */
@@ -64,6 +59,7 @@ export class BtfBuilder {
    * @throws {TypeError} If the base has the other byte order.
    */
   constructor(options: BtfBuilderOptions = {}) {
+    super();
     const { base, byteOrder = base?.byteOrder ?? "little" } = options;
     if (base !== undefined && base.byteOrder !== byteOrder) {
       throw new TypeError(`Cannot build BTF: its base is ${base.byteOrder}-endian, not ${byteOrder}-endian`);
@@ -88,94 +84,9 @@ export class BtfBuilder {
    * @returns Its id.
    * @throws {RangeError} If it is void, or a number in it does not fit.
    */
-  add(type: BtfType): number {
+  override add(type: BtfType): number {
     encodeType(type, (name) => this.string(name));
     return this.#types.push(type) - 1 + this.#firstId;
-  }
-
-  /** Adds an integer. */
-  int(name: string, size: number, encoding: BtfIntEncoding = "none"): number {
-    return this.add({ kind: "int", name, size, bitsOffset: 0, nrBits: 8 * size, encoding });
-  }
-
-  /** Adds a floating-point number. */
-  float(name: string, size: number): number {
-    return this.add({ kind: "float", name, size });
-  }
-
-  /** Adds a pointer. */
-  ptr(typeId: number): number {
-    return this.add({ kind: "ptr", name: "", typeId });
-  }
-
-  /** Adds a qualified type. */
-  qualified(kind: "const" | "volatile" | "restrict", typeId: number): number {
-    return this.add({ kind, name: "", typeId });
-  }
-
-  /** Adds an array; the index type is an unsigned integer. */
-  array(typeId: number, nrElems: number, indexTypeId: number): number {
-    return this.add({ kind: "array", name: "", typeId, indexTypeId, nrElems });
-  }
-
-  /** Adds a struct; an empty name makes it anonymous. */
-  struct(name: string, size: number, members: readonly BtfMemberInit[]): number {
-    return this.add({ kind: "struct", name, size, members: members.map(completeMember) });
-  }
-
-  /** Adds a union; an empty name makes it anonymous. */
-  union(name: string, size: number, members: readonly BtfMemberInit[]): number {
-    return this.add({ kind: "union", name, size, members: members.map(completeMember) });
-  }
-
-  /** Adds an enum of at most 32 bits; it is signed where a value is negative. */
-  enum(name: string, values: readonly BtfEnumValue[], size = 4): number {
-    return this.add({ kind: "enum", name, size, signed: values.some(({ val }) => val < 0), values });
-  }
-
-  /** Adds an enum of 64 bits; it is signed where a value is negative. */
-  enum64(name: string, values: readonly BtfEnumValue<bigint>[], size = 8): number {
-    return this.add({ kind: "enum64", name, size, signed: values.some(({ val }) => val < 0n), values });
-  }
-
-  /** Adds a declaration of a struct or union. */
-  fwd(name: string, fwdKind: "struct" | "union" = "struct"): number {
-    return this.add({ kind: "fwd", name, fwdKind });
-  }
-
-  /** Adds another name for a type. */
-  typedef(name: string, typeId: number): number {
-    return this.add({ kind: "typedef", name, typeId });
-  }
-
-  /** Adds the type of a function. */
-  funcProto(retTypeId: number, params: readonly BtfParam[]): number {
-    return this.add({ kind: "func_proto", name: "", retTypeId, params });
-  }
-
-  /** Adds a function. */
-  func(name: string, typeId: number, linkage: BtfLinkage = "global"): number {
-    return this.add({ kind: "func", name, typeId, linkage });
-  }
-
-  /** Adds a variable. */
-  var(name: string, typeId: number, linkage: BtfLinkage = "global"): number {
-    return this.add({ kind: "var", name, typeId, linkage });
-  }
-
-  /** Adds a section of variables. */
-  datasec(name: string, size: number, vars: readonly BtfSecVar[]): number {
-    return this.add({ kind: "datasec", name, size, vars });
-  }
-
-  /** Adds a tag of a type, a function or a variable, or of one of its components. */
-  declTag(name: string, typeId: number, componentIdx = -1): number {
-    return this.add({ kind: "decl_tag", name, typeId, componentIdx, attribute: false });
-  }
-
-  /** Adds a tag of a pointer's target. */
-  typeTag(name: string, typeId: number): number {
-    return this.add({ kind: "type_tag", name, typeId, attribute: false });
   }
 
   /**
@@ -275,11 +186,6 @@ export class BtfBuilder {
     this.#texts.push(bytes);
     this.#stringsEnd += bytes.length;
   }
-}
-
-function completeMember(member: BtfMemberInit): BtfMember {
-  const { name, typeId, bitsOffset, bitfieldSize = 0 } = member;
-  return { name, typeId, bitsOffset, bitfieldSize };
 }
 
 /** The types of some ids, and all that they are made of, in the order of their ids. */

@@ -18,7 +18,7 @@
  */
 
 export { Btf, type BtfParseOptions } from "./btf.ts";
-export { BtfBuilder, type BtfBuilderOptions, type BtfMemberInit } from "./builder.ts";
+export { BtfBuilder, type BtfBuilderOptions } from "./builder.ts";
 export { Codec, decode, encode } from "../codec.ts";
 export { codecFrom } from "./codec_from.ts";
 export {
@@ -36,6 +36,7 @@ export { formatValue, type FormatValueOptions } from "./format.ts";
 export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
 export { printC } from "./print_c.ts";
 export { printTypeScript, type PrintTypeScriptOptions } from "./print_typescript.ts";
+export { type BtfMemberInit, BtfTypeBuilder } from "./type_builder.ts";
 export type {
   BtfArray,
   BtfComposite,

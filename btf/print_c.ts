@@ -53,5 +53,5 @@ export function printC(btf: Btf, ids?: Iterable<number>): string {
     return HEAD + printer.text() + TAIL;
   }
   for (const id of ids) printer.one(id);
-  return printer.text();
+  return printer.text().replace(/\n+$/, "\n");
 }
