@@ -118,6 +118,24 @@ Deno.test("BtfBuilder.addAll() keeps apart what differs only far away", () => {
   assertEquals(rings.nextId, 6 + 7 + 1);
 });
 
+Deno.test("BtfBuilder.addAll() leaves apart what takes too long to tell apart", () => {
+  const size = 4000;
+  const ring = new BtfBuilder();
+  for (let index = 0; index < size; index++) ring.ptr(index === size - 1 ? size + 1 : index + 2);
+  const mark = ring.typedef("mark", 1);
+  const int = ring.int("int", 4);
+  const btf = Btf.parse(ring.bytes());
+  const builder = new BtfBuilder();
+  builder.addAll(btf);
+  const ids = builder.addAll(btf);
+  const merged = Btf.parse(builder.bytes());
+  assertEquals(ids.get(int), merged.find("int", "int"));
+  assertEquals(merged.findAll("int", "int").length, 1);
+  const again = ids.get(mark) as number;
+  assertEquals([merged.kindOf(again), merged.nameOf(again)], ["typedef", "mark"]);
+  assertEquals(merged.findAll("typedef", "mark").length, 2);
+});
+
 Deno.test("BtfBuilder.addAll() of equal types in one BTF, and of plain circles, adds one", () => {
   const builder = new BtfBuilder();
   for (let index = 0; index < 3; index++) builder.int("int", 4, "signed");
