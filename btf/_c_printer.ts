@@ -289,7 +289,8 @@ export class CPrinter implements BodyContext {
     const known = this.#names.get(id);
     if (known !== undefined) return known;
     const key = `${keyword(type)} ${type.name}`;
-    const owner = type.kind === "fwd" ? undefined : id;
+    const isDeclaration = type.kind === "fwd" || ("values" in type && type.values.length === 0);
+    const owner = isDeclaration ? undefined : id;
     let declaration = this.#declarations.get(key);
     if (declaration === undefined) {
       declaration = { name: this.#tags.give(type.name), owner };

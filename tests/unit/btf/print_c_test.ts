@@ -189,6 +189,8 @@ Deno.test("printC() prints enums of all sizes with all values", async () => {
     b.enum64("wide", [{ name: "WIDE", val: 2n ** 64n - 1n }, { name: "NARROW", val: 0n }]),
     b.enum64("low", [{ name: "LOW", val: -(2n ** 63n) }]),
     b.enum64("small", [{ name: "SMALL", val: 1n }]),
+    // One that is only declared is the one of its name.
+    b.ptr(b.enum("wide", [])),
   ];
   const checks = [
     ...["TINY == 200", "HALF == -2", "LOWEST == -2147483647 - 1", "HIGHEST == 2147483647", "TOP == 4294967295"],
