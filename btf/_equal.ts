@@ -4,7 +4,7 @@ import { idsIn, mapIds } from "./_refs.ts";
 import type { BtfType } from "./types.ts";
 
 /** Types looked at in all rounds: types that differ only further away are taken as different from all others. */
-const MAX_WORK: number = 1 << 23;
+const MAX_WORK: number = 1 << 22;
 
 /**
  * Sorts types into classes of equal ones.

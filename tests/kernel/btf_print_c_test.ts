@@ -92,6 +92,63 @@ kernelTest(
   },
 );
 
+/** The named members of a struct, those of types without a name included: name, place and width of bitfields. */
+function flattened(dump: BtfDump, type: DumpedType, path = "", base = 0): string[] {
+  return type.members.flatMap((member) => {
+    const bit = base + member.bits_offset;
+    const inner = dump.behind(member.type_id);
+    if (/^__btf_pad\d+$/.test(member.name)) return [];
+    const name = member.name === "(anon)" ? path : `${path}${member.name}.`;
+    const own = member.name === "(anon)" ? [] : [`${name} ${bit} ${member.bitfield_size ?? 0}`];
+    const isOpen = (inner?.kind === "STRUCT" || inner?.kind === "UNION") &&
+      (inner.name === "(anon)" || member.name === "(anon)");
+    return isOpen ? [...own, ...flattened(dump, inner, name, bit)] : own;
+  });
+}
+
+kernelTest(
+  "printC() of vmlinux has every bitfield where BTF says, by the BTF that clang makes of it",
+  { needs: ["btf"], tools: ["bpftool", "clang-19"] },
+  async () => {
+    const btf = Btf.parse(await Deno.readFile(VMLINUX));
+    const dump = await BtfDump.ask(["file", VMLINUX]);
+    const printer = new CPrinter(btf);
+    const ids = new Map<string, number>();
+    let uses = "";
+    for (const type of dump.types) {
+      if ((type.kind !== "STRUCT" && type.kind !== "UNION") || type.name === "(anon)") continue;
+      if (!flattened(dump, type).some((member) => !member.endsWith(" 0"))) continue;
+      printer.one(type.id);
+      const name = printer.nameOf(type.id) as string;
+      ids.set(name, type.id);
+      uses += `${name} *used_${type.id};\n`;
+    }
+    const folder = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(`${folder}/used.c`, printer.text() + uses);
+      const options = ["-target", "bpf", "-g", "-c", `${folder}/used.c`, "-o", `${folder}/used.o`];
+      const { code, stderr } = await run("clang-19", options, { timeoutMs: 120_000 * SLOWNESS });
+      assertEquals(code, 0, stderr.slice(0, 4000));
+      const made = await BtfDump.ask(["file", `${folder}/used.o`]);
+      let [structs, bitfields] = [0, 0];
+      for (const type of made.types) {
+        const id = ids.get(`${type.kind.toLowerCase()} ${type.name}`);
+        if (id === undefined) continue;
+        const [theirs, ours] = [flattened(dump, dump.get(id)), flattened(made, type)];
+        assertEquals(ours, theirs, type.name);
+        assertEquals(type.size, dump.get(id).size, type.name);
+        structs++;
+        bitfields += theirs.filter((member) => !member.endsWith(" 0")).length;
+      }
+      assertEquals(structs, ids.size);
+      assertGreater(structs, 300);
+      assertGreater(bitfields, 1500);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
+
 kernelTest(
   "printC() of one type prints what it needs, and clang takes it alone",
   { needs: ["btf"], tools: ["clang-19"] },
