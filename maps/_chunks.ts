@@ -156,19 +156,19 @@ function singles(token: AnyToken, map: Fd, take: boolean): Chunks {
 function withoutRepeats(source: Chunks, keySize: number): Chunks {
   const seen = new Set<string>();
   let restarts = 0;
-  let repeating = false;
+  /** Keys in a row that were seen before: as many as there are, and it has begun again. */
+  let repeats = 0;
   const isNew = (key: Bytes): boolean => {
     const text = String.fromCharCode(...key);
-    if (seen.has(text)) {
-      if (!repeating && ++restarts > MAX_RESTARTS) {
-        throw new Error("Cannot go through a map: it changes faster than it can be read");
-      }
-      repeating = true;
-      return false;
+    if (!seen.has(text)) {
+      seen.add(text);
+      repeats = 0;
+      return true;
     }
-    repeating = false;
-    seen.add(text);
-    return true;
+    if (repeats++ % seen.size === 0 && ++restarts > MAX_RESTARTS) {
+      throw new Error("Cannot go through a map: it changes faster than it can be read");
+    }
+    return false;
   };
   return () => {
     while (true) {
