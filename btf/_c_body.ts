@@ -11,6 +11,8 @@ export interface BodyContext {
   declare(id: number, name: string, indent: string): string;
   /** A name for an enum's value. */
   enumerator(name: string): string;
+  /** Counts text, so that it does not become too long. */
+  written(text: string): void;
   /** A number for padding that is new in this definition. */
   nextPad(): number;
 }
@@ -104,6 +106,7 @@ class Body {
   }
 
   #line(text: string): void {
+    this.#context.written(text);
     this.lines.push(`${this.#indent}\t${text};\n`);
   }
 }
@@ -155,6 +158,7 @@ export function enumeration(
 ): string {
   let lines = "";
   for (const value of type.values) {
+    context.written(value.name);
     lines += `${indent}\t${context.enumerator(value.name)} = ${literal(value.val)},\n`;
   }
   const mode = MODES[type.size];

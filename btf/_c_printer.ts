@@ -218,6 +218,10 @@ export class CPrinter implements BodyContext {
     return this.#identifiers.give(name);
   }
 
+  written(text: string): void {
+    this.#budget.written(text);
+  }
+
   nextPad(): number {
     return ++this.#pads;
   }
@@ -308,6 +312,7 @@ export class CPrinter implements BodyContext {
   }
 
   #emit(text: string): void {
+    this.#budget.written(text);
     this.#out.push(text);
   }
 

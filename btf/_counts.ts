@@ -8,6 +8,9 @@ const MAX_VALUES: number = 1 << 22;
 /** Lines of C or TypeScript at most. All of vmlinux has some hundred thousand. */
 const MAX_LINES: number = 1 << 21;
 
+/** Characters of C or TypeScript at most: a name can be used often, and names can overlap. */
+const MAX_TEXT: number = 1 << 27;
+
 /** Types in each other on the way through pointers and parameters at most. */
 const MAX_LEVEL = 512;
 
@@ -59,6 +62,9 @@ export class LineBudget {
   /** The lines of each type without a name; those that are being counted are endless. */
   readonly #known = new Map<number, number>();
   #spent = 0;
+  #characters = 0;
+  /** The type that is being written. */
+  #last = 0;
   #level = 0;
 
   /**
@@ -74,8 +80,17 @@ export class LineBudget {
 
   /** Refuses a declaration that has too many lines, with all that came before. */
   spend(id: number): void {
+    this.#last = id;
     this.#spent += this.#body(id);
     if (this.#spent > MAX_LINES) throw this.#btf.malformedType(id, `it makes more than ${MAX_LINES} lines`);
+  }
+
+  /** Refuses a text that makes the whole too long. */
+  written(text: string): void {
+    this.#characters += text.length;
+    if (this.#characters > MAX_TEXT) {
+      throw this.#btf.malformedType(this.#last, `it makes more than ${MAX_TEXT} characters`);
+    }
   }
 
   /** The lines of a declaration of a type. */

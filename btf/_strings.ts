@@ -3,7 +3,7 @@
 import { malformed } from "./_malformed.ts";
 
 /** Bytes of a type's name at most: more is taken as malformed, since the kernel's own limit is 511. */
-export const MAX_NAME = 4096;
+export const MAX_NAME = 1024;
 
 /** The strings of a BTF by their offset. */
 export class Strings {

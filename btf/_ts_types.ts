@@ -55,10 +55,15 @@ export class TypeScriptPrinter {
     const name = this.#btf.nameOf(id) || type.kind;
     const [typeName, constant] = this.#give(name);
     const { codec } = written;
-    this.#declarations.push(
+    this.#emit(
       `/** C name: \`${comment(name)}\`. */\nexport type ${typeName} = ${written.type};\n` +
         `/** The codec of {@linkcode ${typeName}}. */\nexport const ${constant}: Codec<${typeName}> = ${codec};\n`,
     );
+  }
+
+  #emit(declaration: string): void {
+    this.#budget.written(declaration);
+    this.#declarations.push(declaration);
   }
 
   #of(id: number, indent: string): Written {
@@ -119,7 +124,7 @@ export class TypeScriptPrinter {
     const declaration = isEnum
       ? `export type ${typeName} = ${body.type};\n`
       : `export interface ${typeName} ${body.type}\n`;
-    this.#declarations.push(
+    this.#emit(
       `${head}${declaration}/** The codec of {@linkcode ${typeName}}. */\n` +
         `export const ${constant}: Codec<${typeName}> = ${body.codec};\n`,
     );
@@ -133,6 +138,7 @@ export class TypeScriptPrinter {
     const isPlainUnion = btf.kindOf(id) === "union" && btf.members(id).every((member) => member.name !== "");
     let [type, codec] = ["{\n", ""];
     for (const { name, typeId, bitsOffset, bitfieldSize, group } of flatMembers(btf, id)) {
+      this.#budget.written(name);
       const member = this.#of(typeId, `${indent}  `);
       const inner = bitfieldSize > 0
         ? this.#bitfield(typeId, member.codec, bitsOffset % 8, bitfieldSize)

@@ -21,6 +21,9 @@ export interface BtfParseOptions {
   readonly base?: Btf | undefined;
 }
 
+/** Characters of a type's names that are taken however few strings there are. */
+const MIN_NAMES = 1 << 16;
+
 const NO_MEMBERS: readonly BtfMember[] = [];
 
 /**
@@ -104,13 +107,20 @@ export class Btf {
    * @param id The id.
    * @returns The type, made anew at each call.
    * @throws {RangeError} If there is no type of the id.
-   * @throws {SyntaxError} If a name is longer than 4096 bytes.
+   * @throws {SyntaxError} If a name is longer than 1024 bytes, or its names are longer than all strings.
    */
   type(id: number): BtfType {
     const owner = this.#owner(id);
     if (owner !== this) return owner.type(id);
     if (id === 0) return { kind: "void", name: "" };
-    return decodeType(this.#sections.words, this.#starts[id - this.firstId], (offset) => this.text(offset));
+    // Names may overlap, so that a small file could hold endless ones; no true type has more than there are strings.
+    let left = Math.max(this.stringLength, MIN_NAMES);
+    return decodeType(this.#sections.words, this.#starts[id - this.firstId], (offset) => {
+      const text = this.text(offset);
+      left -= text.length;
+      if (left < 0) throw this.malformedType(id, "its names are longer than all strings");
+      return text;
+    });
   }
 
   /**

@@ -21,6 +21,9 @@ export interface BtfBuilderOptions {
   readonly base?: Btf | undefined;
 }
 
+/** Where the last string may start. */
+const MAX_NAME_OFFSET = 0xffffff;
+
 const encoder = new TextEncoder();
 
 /**
@@ -97,7 +100,7 @@ export class BtfBuilder extends BtfTypeBuilder {
    * @param ids The ids of the types to add. @default {all of it}
    * @returns The new id of each id that was added.
    * @throws {RangeError} If there is no type of an id.
-   * @throws {SyntaxError} If a name is longer than 4096 bytes.
+   * @throws {SyntaxError} If a name is longer than 1024 bytes.
    */
   addAll(btf: Btf, ids?: Iterable<number>): Map<number, number> {
     const wanted = reachable(btf, ids);
@@ -133,12 +136,14 @@ export class BtfBuilder extends BtfTypeBuilder {
    * @param text The text.
    * @returns Bytes from the start of the strings.
    * @throws {TypeError} If it has a NUL.
+   * @throws {RangeError} If the strings come to more than 16 MiB, where the kernel stops. C name: `BTF_MAX_NAME_OFFSET`.
    */
   string(text: string): number {
     const known = this.#strings.get(text);
     if (known !== undefined) return known;
     if (text.includes("\0")) throw new TypeError(`Cannot add ${JSON.stringify(text)} to BTF: strings end at a NUL`);
     const offset = this.#stringsEnd;
+    if (offset > MAX_NAME_OFFSET) throw new RangeError("Cannot add a string to BTF: it has 16 MiB of strings already");
     this.#strings.set(text, offset);
     this.#append(text);
     return offset;

@@ -235,6 +235,39 @@ Deno.test(`Btf.parse() of random types gives types that can be used, or a Syntax
   assertGreater(counts.codecs, ROUNDS / 10);
 });
 
+Deno.test(`Btf.parse() of changed split BTF gives types that can be used, or a SyntaxError (seed ${SEED})`, () => {
+  const next = random(SEED);
+  const base = Btf.parse(everyKind().bytes());
+  const builder = new BtfBuilder({ base });
+  const int = base.find("int", "int") as number;
+  builder.ptr(builder.nextId + 1);
+  builder.struct("split", 16, [
+    { name: "own", typeId: base.typeCount, bitsOffset: 0 },
+    { name: "low", typeId: int, bitsOffset: 64, bitfieldSize: 3 },
+    { name: "", typeId: builder.nextId + 1, bitsOffset: 96 },
+  ]);
+  builder.union("", 4, [{ name: "a", typeId: int, bitsOffset: 0 }, { name: "b", typeId: int, bitsOffset: 0 }]);
+  builder.typedef("node_t", base.find("struct", "node") as number);
+  const source = builder.bytes();
+  const counts = counted();
+  // Places in the base are places in another file.
+  const length = Math.max(source.length, everyKind().bytes().length);
+  for (let round = 0; round < ROUNDS; round++) {
+    const bytes = mutate(next, source, next(10) === 0 ? 0 : 24);
+    let btf: Btf | undefined;
+    if (!tried(() => btf = Btf.parse(bytes, { base }), bytes.length) || btf === undefined) {
+      counts.refused++;
+      continue;
+    }
+    counts.parsed++;
+    checkFixpoint(btf);
+    useAll(btf, next, length, counts);
+  }
+  assertGreater(counts.parsed, ROUNDS / 4);
+  assertGreater(counts.refused, ROUNDS / 20);
+  assertGreater(counts.codecs, ROUNDS);
+});
+
 Deno.test(`parseBtfExt() of changed bytes gives what encodeBtfExt() gives back, or a SyntaxError (seed ${SEED})`, () => {
   const next = random(SEED);
   for (const byteOrder of ["little", "big"] as const) {

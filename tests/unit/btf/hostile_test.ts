@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { Btf, BtfBuilder, codecFrom, formatValue, parseBtfExt, printC, printTypeScript } from "../../../btf/mod.ts";
 import { doubling, malformedBy, rawBtf } from "./_hostile.ts";
 
@@ -202,12 +202,35 @@ Deno.test("10 MB of hostile BTF are refused or indexed in under a second", () =>
   }
 });
 
-Deno.test("Btf.type() refuses a name of more than 4096 bytes", () => {
-  const bytes = rawBtf([1, 8 << 24, 0], `\0${"x".repeat(4097)}\0`);
+Deno.test("text that overlaps to more than anyone could read is refused", () => {
+  const words: number[] = [];
+  for (let index = 0; index < 300_000; index++) words.push(1 + index % 1000, 8 << 24, 0);
+  const bytes = rawBtf(words, `\0${"x".repeat(2000)}\0`.slice(0, 1024) + "\0");
+  const btf = Btf.parse(bytes);
+  malformedBy(() => printC(btf), bytes.length);
+  const members = [0, (4 << 24 | 700_000) >>> 0, 0];
+  for (let index = 0; index < 700_000; index++) members.push(1 + index % 900, 2, 0);
+  const struct = rawBtf([...members, 0, 3 << 24, 0, 3, 3, 0, 2002, 1 << 24, 4, 32], `\0${"x".repeat(2000)}\0int\0`);
+  const wide = Btf.parse(struct.fill(0, 24 + 4 * members.length + 40 + 1020, 24 + 4 * members.length + 40 + 1021));
+  malformedBy(() => printC(wide, [1]), struct.length);
+  malformedBy(() => printTypeScript(wide, [1]), struct.length);
+  const other = new BtfBuilder();
+  const long = "y".repeat(1000);
+  assertThrows(
+    () => {
+      for (let index = 0; index < 20_000; index++) other.string(`${index}${long}`);
+    },
+    RangeError,
+    "16 MiB",
+  );
+});
+
+Deno.test("Btf.type() refuses a name of more than 1024 bytes", () => {
+  const bytes = rawBtf([1, 8 << 24, 0], `\0${"x".repeat(1025)}\0`);
   const btf = Btf.parse(bytes);
   assertEquals(malformedBy(() => btf.type(1), bytes.length).offset, 24 + 12 + 1);
-  assertEquals(btf.text(1, 5000).length, 4097);
-  assert(Btf.parse(rawBtf([1, 8 << 24, 0], `\0${"x".repeat(4096)}\0`)).nameOf(1).length === 4096);
+  assertEquals(btf.text(1, 5000).length, 1025);
+  assert(Btf.parse(rawBtf([1, 8 << 24, 0], `\0${"x".repeat(1024)}\0`)).nameOf(1).length === 1024);
 });
 
 Deno.test("parseBtfExt() names the place of what is malformed", () => {
