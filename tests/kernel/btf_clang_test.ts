@@ -1,9 +1,13 @@
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { Btf, BtfBuilder, type BtfExt, codecFrom, decode, encode, encodeBtfExt, parseBtfExt } from "../../btf/mod.ts";
 import { coreReloKinds } from "../../btf/mod.ts";
+import { btfLoad } from "../../cmds/btf.ts";
+import { objGetInfoByFd } from "../../cmds/obj.ts";
+import { progLoad } from "../../cmds/prog.ts";
 import { elfSections } from "../_elf_sections.ts";
 import { kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
+import { rootToken } from "./_objects.ts";
 
 const OPTIONS = { root: false, tools: ["clang-19"] } as const;
 
@@ -139,6 +143,56 @@ kernelTest("Btf.parse() and parseBtfExt() read what clang writes in the other by
   const again = encodeBtfExt(big.ext, builder);
   assertEquals(parseBtfExt(again, Btf.parse(builder.bytes())), big.ext);
 });
+
+const LOADED = `
+__attribute__((section("xdp"))) int counted(void *ctx) {
+  unsigned int total = 2;
+  unsigned int data = ((unsigned int *)ctx)[3];
+  if (data & 1)
+    total += 40;
+  return total;
+}
+`;
+
+kernelTest(
+  "parseBtfExt() gives functions and lines that the kernel takes, and bpftool shows",
+  { tools: ["clang-19", "bpftool"] },
+  async () => {
+    const { sections } = await compile(LOADED);
+    const parsed = Btf.parse(sections.get(".BTF") as Uint8Array);
+    const ext = parseBtfExt(sections.get(".BTF.ext") as Uint8Array, parsed);
+    const builder = new BtfBuilder();
+    const func = parsed.find("func", "counted") as number;
+    const ids = builder.addAll(parsed, [func]);
+    const lines = ext.lineInfo.find(({ section }) => section === "xdp")?.records ?? [];
+    assertGreater(lines.length, 2);
+    // The kernel counts instructions, where clang counts bytes.
+    const lineWords = lines.flatMap(({ insnOff, file, text, line, column }) => [
+      ...[insnOff / 8, builder.string(file), builder.string(text), line << 10 | column],
+    ]);
+    const token = rootToken();
+    using btf = btfLoad(token, builder.bytes());
+    const funcWords = [ext.funcInfo[0].records[0].insnOff / 8, ids.get(func) as number];
+    using program = progLoad(token, {
+      type: "xdp",
+      name: "counted",
+      license: "GPL",
+      insns: sections.get("xdp") as Uint8Array<ArrayBuffer>,
+      btf: {
+        fd: btf,
+        funcInfo: { records: new Uint8Array(Uint32Array.from(funcWords).buffer), size: 8 },
+        lineInfo: { records: new Uint8Array(Uint32Array.from(lineWords).buffer), size: 16 },
+      },
+    });
+    const { id } = objGetInfoByFd(token, program, { kind: "prog" });
+    const { stdout } = await run("bpftool", ["prog", "dump", "xlated", "id", `${id}`, "linum"]);
+    assertStringIncludes(stdout, "int counted(void * ctx):");
+    for (const { text, line, column } of lines) {
+      assertStringIncludes(stdout, `; ${text.trim()} [file:`);
+      assertStringIncludes(stdout, ` line_num:${line} line_col:${column}]`);
+    }
+  },
+);
 
 const VALUES = `
 typedef unsigned int u32;
