@@ -4,7 +4,8 @@
  * @module
  */
 
-import { bpftoolJson } from "./_tools.ts";
+import { SLOWNESS } from "./_kernel_test.ts";
+import { run } from "./_tools.ts";
 
 /** A member, value, parameter or variable as bpftool shows it. */
 export interface DumpedPart {
@@ -55,8 +56,11 @@ export class BtfDump {
 
   /** Asks bpftool: `["file", path]` or `["id", id]`, say. */
   static async ask(source: readonly string[]): Promise<BtfDump> {
-    const { types } = await bpftoolJson(["btf", "dump", ...source]) as { types: DumpedType[] };
-    return new BtfDump(types);
+    const { code, stdout, stderr } = await run("bpftool", ["-j", "btf", "dump", ...source], {
+      timeoutMs: 30_000 * SLOWNESS,
+    });
+    if (code !== 0) throw new Error(`Cannot ask bpftool for ${source.join(" ")}: ${stderr || stdout}`);
+    return new BtfDump(JSON.parse(stdout).types);
   }
 
   /** A type by its id. */

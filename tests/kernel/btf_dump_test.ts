@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Btf, type BtfType } from "../../btf/mod.ts";
 import { BtfOracle } from "../_btf_oracle.ts";
 import { BtfDump } from "../_btf_dump.ts";
-import { kernelTest } from "../_kernel_test.ts";
+import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { asBpftool } from "./_btf_words.ts";
 
@@ -29,7 +29,7 @@ kernelTest(
     }
     assertGreater(kinds.get("struct") ?? 0, 4000);
     assertGreater(kinds.get("func") ?? 0, 10_000);
-    assertGreater(kinds.size, 14);
+    assertGreater(kinds.size, 12);
     assertGreater(parts, 100_000);
   },
 );
@@ -39,7 +39,9 @@ kernelTest(
   { needs: ["btf"], tools: ["bpftool"] },
   async () => {
     const btf = Btf.parse(await Deno.readFile(VMLINUX));
-    const { stdout } = await run("bpftool", ["btf", "dump", "file", VMLINUX, "format", "raw"]);
+    const { stdout } = await run("bpftool", ["btf", "dump", "file", VMLINUX, "format", "raw"], {
+      timeoutMs: 30_000 * SLOWNESS,
+    });
     const theirs = [...stdout.matchAll(/^\t'([^']*)' val=(-?\d+)(?:U?LL)?$/gm)].map(([, name, val]) =>
       `${name} ${val}`
     );
@@ -73,7 +75,7 @@ kernelTest("Btf.find() finds every name of vmlinux", { needs: ["btf"], tools: ["
     assertEquals(btf.find(kind, name), expected[0], key);
     if (expected.length > 1) assertEquals(btf.findAll(kind, name), expected, key);
   }
-  assertGreater(ids.size, 50_000);
+  assertGreater(ids.size, 40_000);
   assertEquals(btf.find("struct", "no_such_struct"), undefined);
   assertEquals(btf.find("union", "task_struct"), undefined);
   assertEquals(btf.findAll("struct", ""), []);
