@@ -15,7 +15,14 @@ import type { AnyToken } from "../tokens/token.ts";
 import { type CallContext, chargesMemlock } from "./_call.ts";
 import { commonLog } from "./_common_log.ts";
 import { hintFor } from "./_hints.ts";
-import { isCommandKnown, type Lacking, newestUnknownField, unknownOperation, unknownType } from "./_support.ts";
+import {
+  isCommandKnown,
+  type Lacking,
+  newestUnknownField,
+  unknownFlag,
+  unknownOperation,
+  unknownType,
+} from "./_support.ts";
 
 /** Commands whose EPERM can only be a want of privilege; that of the others has reasons of its own. */
 const PRIVILEGED: ReadonlySet<CommandName> = new Set<CommandName>([
@@ -56,7 +63,7 @@ export function failure<C extends CommandName>(
   const { release } = token.environment;
   let lacking: Lacking | undefined;
   if (errno === errnos.EINVAL || errno === errnos.E2BIG) {
-    lacking = unknownType(attr, release) ?? newestUnknownField(attr, release);
+    lacking = unknownType(attr, release) ?? newestUnknownField(attr, release) ?? unknownFlag(attr, release);
   }
   if (errno === errnos.ENOTSUPP && context.mapType !== undefined) {
     lacking = unknownOperation(command, context.mapType, release);

@@ -7,6 +7,7 @@
 import { Attr, type AttrField } from "../ffi/attr.ts";
 import { kernel } from "../ffi/kernel.ts";
 import { parseRelease, type Release } from "../tokens/environment.ts";
+import { BPF_F_LINK, BPF_F_NO_USER_CONV, BPF_F_RB_OVERWRITE, BPF_F_SEGV_ON_FAULT } from "../uapi/constants.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { attachTypes, type CommandName, type MapType, mapTypes, progTypes } from "../uapi/enums.gen.ts";
 import { attachTypeSince, mapTypeSince, progTypeSince } from "../uapi/since.gen.ts";
@@ -114,6 +115,30 @@ export function newestUnknownField<C extends CommandName>(attr: Attr<C>, running
   for (const [field, since] of Object.entries(later)) {
     if (touched.has(field) && running < parseRelease(since)) {
       return { feature: `field ${field} of BPF_${attr.command.toUpperCase()}`, since };
+    }
+  }
+  return undefined;
+}
+
+/** Flags of maps that came after their type, with the release that brought them. */
+const LATER_MAP_FLAGS: readonly (readonly [name: string, flag: number, since: string])[] = [
+  ["BPF_F_RB_OVERWRITE", BPF_F_RB_OVERWRITE, "6.19"],
+  ["BPF_F_NO_USER_CONV", BPF_F_NO_USER_CONV, "6.9"],
+  ["BPF_F_SEGV_ON_FAULT", BPF_F_SEGV_ON_FAULT, "6.9"],
+  ["BPF_F_LINK", BPF_F_LINK, "6.4"],
+];
+
+/**
+ * The newest flag of a map that came after the running kernel's release: what EINVAL is likely about.
+ *
+ * @returns The flag and its release; undefined where the kernel should know every flag that is set.
+ */
+export function unknownFlag<C extends CommandName>(attr: Attr<C>, running: Release): Lacking | undefined {
+  if (attr.command !== "map_create") return undefined;
+  const flags = attr.getU32("map_flags" as AttrField<C>);
+  for (const [name, flag, since] of LATER_MAP_FLAGS) {
+    if ((flags & flag) !== 0 && running < parseRelease(since)) {
+      return { feature: `flag ${name} of BPF_MAP_CREATE`, since };
     }
   }
   return undefined;

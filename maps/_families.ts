@@ -25,6 +25,8 @@ export interface Family {
   readonly defaultValue?: (size?: number) => Codec<unknown>;
   /** The codec of values as user space sees them, out of the one that the user gave. */
   readonly value?: (element: Codec<unknown>) => Codec<unknown>;
+  /** Refuses options that cannot make such a map. */
+  readonly check?: (options: BpfMapOptions) => void;
   /** Makes what BPF_MAP_CREATE needs besides what the user gave. */
   readonly prepare?: (token: AnyToken, value: Codec<unknown>) => Prepared;
   /** Makes the object, where it is no plain `BpfMap`. */

@@ -7,7 +7,7 @@
 import { PermissionError } from "../errors.ts";
 import { mapShape } from "../cmds/map_shape.ts";
 import { Mapping, pageSize } from "../ffi/mapping.ts";
-import { BPF_F_MMAPABLE, BPF_F_RDONLY } from "../uapi/constants.gen.ts";
+import { BPF_F_MMAPABLE } from "../uapi/constants.gen.ts";
 import { BpfMap } from "./bpf_map.ts";
 import type { MapOperation } from "./operations.ts";
 
@@ -33,7 +33,7 @@ export interface MemoryViewConstructor<A extends MemoryView> {
 }
 
 /**
- * Refuses memory that would take the process down, or the restrictions of its token, with the first write to it.
+ * Refuses to map what was not made for it, or what its token may only read: mapped memory can be written.
  *
  * @param type The map's type.
  * @param flags BPF_F_* flags that it was made with.
@@ -42,11 +42,6 @@ export interface MemoryViewConstructor<A extends MemoryView> {
 export function checkMappable(type: string | number, flags: number, readOnly: boolean): void {
   if ((flags & BPF_F_MMAPABLE) === 0) {
     throw new TypeError(`Cannot map a map of type ${type}: it was not made with the flag mmapable`);
-  }
-  if ((flags & BPF_F_RDONLY) !== 0) {
-    throw new TypeError(
-      `Cannot map a map of type ${type}: it is read-only, and a write to its memory would end the process`,
-    );
   }
   if (readOnly) {
     throw new PermissionError({
@@ -98,9 +93,10 @@ export class ArrayMap<V, O extends MapOperation = MapOperation> extends BpfMap<n
    * @typeParam A The typed array.
    * @param type The kind of typed array, such as `BigUint64Array`.
    * @returns The whole array as one typed array.
-   * @throws {TypeError} Where the map was not made with the flag `mmapable`, or user space may not write it.
+   * @throws {TypeError} Where the map was not made with the flag `mmapable`.
    * @throws {PermissionError} Where the token was restricted to reading.
-   * @throws {SyscallError} EPERM where the map was frozen.
+   * @throws {SyscallError} EPERM where the map was frozen, EACCES where user space may not write it: memory that cannot be
+   * written is not handed out, since the first write to it would end the process.
    */
   view<A extends MemoryView>(type: MemoryViewConstructor<A>): A {
     const { flags, maxEntries, elementSize } = mapShape(this.token, this.descriptor);

@@ -20,8 +20,6 @@ import { type BpfMapOptions, createOptions } from "./map_options.ts";
 import type { OpenByFd, OpenById, OpenByName, OpenByPath, OpenOptions, OpenSource } from "./open_options.ts";
 import { type MapOperation, unsupported } from "./operations.ts";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /** How an element is read. */
 export interface GetOptions {
   /** Takes the value's `bpf_spin_lock`. C name: BPF_F_LOCK. Since 5.1. @default {false} */
@@ -97,6 +95,7 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
     const { type } = options;
     const { key, value, element } = codecsFor(options as BpfMapOptions);
     const family = familyOf(type);
+    family.check?.(options);
     using prepared = options.btf === undefined ? family.prepare?.(token, element) : undefined;
     const fd = mapCreate<T>(token, { ...createOptions<T>(options, key, element), ...prepared?.options, type });
     return BpfMap.#make({ token, fd, type, key, value }) as MapOf<T, K, V>;
@@ -116,7 +115,7 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
    * @throws {RangeError} Where a codec has another size than its keys or values.
    * @throws {SyscallError} ENOENT where there is no such map.
    */
-  static open<const T extends MapType | number = number, K = Bytes, V = Bytes>(
+  static open<const T extends MapType | number = number, K = never, V = never>(
     token: AnyToken,
     source: OpenByPath | OpenByFd,
     options?: OpenOptions<T, K, V>,
@@ -135,7 +134,7 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
    * @throws {RangeError} Where a codec has another size than its keys or values.
    * @throws {SyscallError} ENOENT where there is no such map.
    */
-  static open<const T extends MapType | number = number, K = Bytes, V = Bytes>(
+  static open<const T extends MapType | number = number, K = never, V = never>(
     token: CommandToken<"map_get_fd_by_id">,
     source: OpenById | OpenByName,
     options?: OpenOptions<T, K, V>,
@@ -264,6 +263,7 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
    * @returns How many were deleted.
    */
   clear(this: BpfMap<K, V, "delete" | "iterate", W>): number {
+    this.#assert("delete");
     return deleteAll(this.token, this.descriptor, this.key, this.#walk().keys());
   }
 

@@ -33,29 +33,31 @@ import { RingBufferMap } from "./ring_buffer_map.ts";
 import { stackOf, StackTraceMap } from "./stack_trace.ts";
 import { UserRingBuffer } from "./user_ring_buffer.ts";
 
-/** A key of a type that has one by default. */
-type KeyOr<K, Default> = [K] extends [never] ? Default : K;
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What there is a codec for, or else what the type has by default. */
+type Or<T, Default> = [T] extends [never] ? Default : T;
 
 /** The classes of the map types that have one of their own, or values that go in otherwise than they come out. */
 export interface MapClasses<K, V> {
   /** Values of all CPUs. */
-  percpu_hash: PerCpuMap<K, V, OperationsOf<"percpu_hash">>;
+  percpu_hash: PerCpuMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<"percpu_hash">>;
   /** Values of all CPUs. */
-  lru_percpu_hash: PerCpuMap<K, V, OperationsOf<"lru_percpu_hash">>;
+  lru_percpu_hash: PerCpuMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<"lru_percpu_hash">>;
   /** Values of all CPUs. */
-  percpu_array: PerCpuMap<KeyOr<K, number>, V, OperationsOf<"percpu_array">>;
+  percpu_array: PerCpuMap<Or<K, number>, Or<V, Bytes>, OperationsOf<"percpu_array">>;
   /** By index, and as memory. */
-  array: ArrayMap<V, OperationsOf<"array">>;
+  array: ArrayMap<Or<V, Bytes>, OperationsOf<"array">>;
   /** Values of all CPUs. */
-  percpu_cgroup_storage: PerCpuMap<KeyOr<K, CgroupStorageKey>, V, OperationsOf<"percpu_cgroup_storage">>;
+  percpu_cgroup_storage: PerCpuMap<Or<K, CgroupStorageKey>, Or<V, Bytes>, OperationsOf<"percpu_cgroup_storage">>;
   /** By cgroup and attach type. */
-  cgroup_storage: BpfMap<KeyOr<K, CgroupStorageKey>, V, OperationsOf<"cgroup_storage">>;
+  cgroup_storage: BpfMap<Or<K, CgroupStorageKey>, Or<V, Bytes>, OperationsOf<"cgroup_storage">>;
   /** Push, pop and peek. */
-  queue: QueueMap<V>;
+  queue: QueueMap<Or<V, Bytes>>;
   /** Push, pop and peek. */
-  stack: QueueMap<V>;
+  stack: QueueMap<Or<V, Bytes>>;
   /** Add and ask. */
-  bloom_filter: BloomFilter<V>;
+  bloom_filter: BloomFilter<Or<V, Bytes>>;
   /** Programs go in, their ids come out. */
   prog_array: BpfMap<number, number, OperationsOf<"prog_array">, FdSource>;
   /** Perf events go in. */
@@ -67,7 +69,7 @@ export interface MapClasses<K, V> {
   /** Maps go in, their ids come out. */
   array_of_maps: MapOfMaps<number, OperationsOf<"array_of_maps">>;
   /** Maps go in, their ids come out. */
-  hash_of_maps: MapOfMaps<K, OperationsOf<"hash_of_maps">>;
+  hash_of_maps: MapOfMaps<Or<K, Bytes>, OperationsOf<"hash_of_maps">>;
   /** Interfaces, with a program each. */
   devmap: BpfMap<number, DevMapValue, OperationsOf<"devmap">>;
   /** Interfaces, with a program each. */
@@ -77,21 +79,21 @@ export interface MapClasses<K, V> {
   /** Sockets go in, their cookies come out. */
   sockmap: BpfMap<number, bigint, OperationsOf<"sockmap">, FdSource>;
   /** Sockets go in, their cookies come out. */
-  sockhash: BpfMap<K, bigint, OperationsOf<"sockhash">, FdSource>;
+  sockhash: BpfMap<Or<K, Bytes>, bigint, OperationsOf<"sockhash">, FdSource>;
   /** Sockets go in, their cookies come out. */
   reuseport_sockarray: BpfMap<number, bigint, OperationsOf<"reuseport_sockarray">, FdSource>;
   /** Addresses. */
-  stack_trace: StackTraceMap<[V] extends [never] ? bigint[] : V>;
+  stack_trace: StackTraceMap<Or<V, bigint[]>>;
   /** By a socket's descriptor. */
-  sk_storage: BpfMap<FdSource, V, OperationsOf<"sk_storage">>;
+  sk_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"sk_storage">>;
   /** By a file's descriptor. */
-  inode_storage: BpfMap<FdSource, V, OperationsOf<"inode_storage">>;
+  inode_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"inode_storage">>;
   /** By a pidfd. */
-  task_storage: BpfMap<FdSource, V, OperationsOf<"task_storage">>;
+  task_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"task_storage">>;
   /** By a cgroup's descriptor. */
-  cgrp_storage: BpfMap<FdSource, V, OperationsOf<"cgrp_storage">>;
+  cgrp_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"cgrp_storage">>;
   /** One element: written to register, deleted to unregister. */
-  struct_ops: BpfMap<number, V, OperationsOf<"struct_ops">>;
+  struct_ops: BpfMap<number, Or<V, Bytes>, OperationsOf<"struct_ops">>;
   /** Records from programs. */
   ringbuf: RingBufferMap;
   /** Records to programs. */
@@ -107,7 +109,7 @@ export type CgroupStorageKey = typeof cgroupStorageKey extends Codec<infer T> ? 
 
 /** The class of a map of some type; a type that is not known has every method, and refuses when it runs. */
 export type MapOf<T extends MapType | number, K, V> = T extends keyof MapClasses<K, V> ? MapClasses<K, V>[T]
-  : BpfMap<K, V, OperationsOf<T>>;
+  : BpfMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<T>>;
 
 const NOTHING: Codec<unknown> = bytes(0);
 
@@ -117,6 +119,13 @@ const perCpuValues: Pick<Family, "value" | "make"> = {
 };
 
 const maps: Family = {
+  check: ({ type, innerMap }) => {
+    if (innerMap === undefined) {
+      throw new TypeError(
+        `Cannot create a map of type ${type}: innerMap is missing, a map like those that it will hold`,
+      );
+    }
+  },
   defaultValue: () => fdCodec("map"),
   make: (parts) => new MapOfMaps(parts),
 };

@@ -42,7 +42,7 @@ export class MapOfMaps<K, O extends MapOperation = MapOperation> extends BpfMap<
    * @returns The inner map; undefined where the slot is empty.
    * @throws {PermissionError} Without CAP_SYS_ADMIN, which ids ask for.
    */
-  open<const T extends MapType | number = number, L = Uint8Array<ArrayBuffer>, V = Uint8Array<ArrayBuffer>>(
+  open<const T extends MapType | number = number, L = never, V = never>(
     this: MapOfMaps<K, "get">,
     key: K,
     options: OpenOptions<T, L, V> = {},

@@ -14,14 +14,18 @@ import { minimalProg, tcpOpsMember } from "./_prog_types.ts";
 /** The functions that a congestion control has to have. */
 const FUNCTIONS = ["ssthresh", "undo_cwnd", "cong_avoid"] as const;
 
+/** The value of a struct_ops map, and the programs that it names. */
+export interface TcpOps extends Disposable {
+  readonly value: Uint8Array<ArrayBuffer>;
+}
+
 /**
- * A struct_ops map with a whole TCP congestion control, which a link puts in force.
+ * A whole TCP congestion control, whose programs are closed when it is disposed of: a map that was made of it has them.
  *
  * @param token A token.
  * @param name The name of the congestion control.
- * @returns The map, which holds its programs.
  */
-export function tcpCongestionControl(token: RootToken, name: string): Fd {
+export function tcpOps(token: RootToken, name: string): TcpOps {
   const fields = new BtfOracle(Deno.readFileSync("/sys/kernel/btf/vmlinux"))
     .fieldsOf("bpf_struct_ops_tcp_congestion_ops");
   const at = (field: string): number => {
@@ -31,23 +35,33 @@ export function tcpCongestionControl(token: RootToken, name: string): Fd {
   };
   const value = new Uint8Array(new ArrayBuffer(tcpOpsSize()));
   value.set(new TextEncoder().encode(name), at("name"));
+  using stack = new DisposableStack();
+  for (const member of FUNCTIONS) {
+    const prog = stack.use(minimalProg(token, "struct_ops", {
+      insns: returning(2),
+      expectedAttachType: tcpOpsMember(member),
+    }));
+    value.set(u64s(BigInt(prog.fd)), at(member));
+  }
+  const progs = stack.move();
+  return { value, [Symbol.dispose]: () => progs.dispose() };
+}
+
+/**
+ * A struct_ops map with a whole TCP congestion control, which a link puts in force.
+ *
+ * @param token A token.
+ * @param name The name of the congestion control.
+ * @returns The map, which holds its programs.
+ */
+export function tcpCongestionControl(token: RootToken, name: string): Fd {
+  using ops = tcpOps(token, name);
   const map = minimalMap(token, "struct_ops", { flags: constant("BPF_F_LINK") });
-  const progs: Fd[] = [];
   try {
-    for (const member of FUNCTIONS) {
-      const prog = minimalProg(token, "struct_ops", {
-        insns: returning(2),
-        expectedAttachType: tcpOpsMember(member),
-      });
-      progs.push(prog);
-      value.set(u64s(BigInt(prog.fd)), at(member));
-    }
-    mapUpdateElem(token, map, { key: u32s(0), value });
+    mapUpdateElem(token, map, { key: u32s(0), value: ops.value });
   } catch (error) {
     map.close();
     throw error;
-  } finally {
-    for (const prog of progs) prog.close();
   }
   return map;
 }
