@@ -14,7 +14,7 @@ import { everyKind, everyValue } from "../_btf_everything.ts";
 
 /** Where the numbers start: `BTF_FUZZ_SEED` tries others. */
 const SEED = Number(Deno.env.get("BTF_FUZZ_SEED") ?? 0xb7f);
-const ROUNDS = Number(Deno.env.get("BTF_FUZZ_ROUNDS") ?? 4000);
+const ROUNDS = Number(Deno.env.get("BTF_FUZZ_ROUNDS") ?? 2500);
 
 type Random = (below: number) => number;
 
