@@ -50,6 +50,7 @@ export { enumOf } from "./codec/enum.ts";
 export { array, bytes, cstr } from "./codec/bytes.ts";
 export { BitfieldCodec, type BitfieldMember, type BitfieldOptions, bits } from "./codec/bitfield.ts";
 export {
+  type FieldValue,
   offsetOf,
   pad,
   Padding,

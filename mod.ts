@@ -169,7 +169,10 @@ export {
   BpfMap,
   type BpfMapOptions,
   type CgroupStorageKey,
+  type CpuMapValue,
+  type DevMapValue,
   type GetOptions,
+  type InsnArrayValue,
   type MapClasses,
   type MapFlag,
   mapFlags,
@@ -202,6 +205,7 @@ export {
   type Summand,
   UserRecord,
   UserRingBuffer,
+  type WithDefault,
 } from "./maps/mod.ts";
 
 // Event buffers
@@ -215,6 +219,7 @@ export {
   PerfBuffer,
   type PerfBufferOptions,
   type PerfEvent,
+  type RecordSource,
   RecordView,
   RingBuffer,
   RingBufferMap,
@@ -237,6 +242,7 @@ export {
   enumOf,
   f32,
   f64,
+  type FieldValue,
   i128,
   i128be,
   i128le,

@@ -10,6 +10,7 @@
 import { acquire, type Fd, mapCreate, MapElemCall, mapLookupBatch, type PermissionToken } from "../mod.ts";
 import { syscallNumber } from "../ffi/libc.ts";
 import { commands } from "../uapi/enums.gen.ts";
+import { Baseline, measure, median, type Sample } from "./_baseline.ts";
 
 const ENTRIES = 10_000;
 const PASSES = 5;
@@ -185,80 +186,6 @@ function throughFfi(map: Fd): Passes {
   };
 }
 
-/** The loops in C: a process that holds the same map and is asked line by line. */
-class Baseline implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-  readonly #reader: ReadableStreamDefaultReader<string>;
-
-  constructor(map: Fd) {
-    this.#folder = Deno.makeTempDirSync({ prefix: "bpf_deno_bench_" });
-    const binary = `${this.#folder}/map_elem`;
-    const source = decodeURIComponent(new URL("map_elem.c", import.meta.url).pathname);
-    const compilers = ["clang", "gcc", "cc"];
-    if (!compilers.some((compiler) => compile(compiler, ["-O2", "-o", binary, source]))) {
-      throw new Error(`Cannot measure the baseline: no ${compilers.join(", ")} here compiles ${source}`);
-    }
-    map.setInheritable(true);
-    this.#child = new Deno.Command(binary, {
-      args: [String(map.fd), String(ENTRIES)],
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    map.setInheritable(false);
-    this.#writer = this.#child.stdin.getWriter();
-    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  /** Runs some passes: how long they took in nanoseconds, and the sum of what they saw. */
-  async run(operation: Operation, passes: number): Promise<Sample> {
-    await this.#writer.write(new TextEncoder().encode(`${operation} ${passes}\n`));
-    let text = "";
-    while (!text.endsWith("\n")) {
-      const { value, done } = await this.#reader.read();
-      if (done) throw new Error(`Cannot measure ${operation} in C: the process has ended`);
-      text += value;
-    }
-    const [nanoseconds, sum] = text.trim().split(" ").map(Number);
-    return { nanoseconds, sum };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer.close();
-    await this.#child.status;
-    await this.#reader.cancel();
-    Deno.removeSync(this.#folder, { recursive: true });
-  }
-}
-
-function compile(compiler: string, args: readonly string[]): boolean {
-  try {
-    return new Deno.Command(compiler, { args: [...args] }).outputSync().success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-interface Sample {
-  readonly nanoseconds: number;
-  readonly sum: number;
-}
-
-function measure(pass: () => number, passes: number): Sample {
-  let sum = 0;
-  const start = performance.now();
-  for (let index = 0; index < passes; index++) sum += pass();
-  return { nanoseconds: (performance.now() - start) * 1e6, sum };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 const CONTESTANTS = ["C", "FFI", "cmds/"] as const;
 type Contestant = typeof CONTESTANTS[number];
 
@@ -285,7 +212,7 @@ async function main(check: boolean): Promise<number> {
   using map = mapCreate(token, { type: "hash", keySize: 4, valueSize: 8, maxEntries: ENTRIES, name: "bench" });
   const cmds = throughCmds(token, map);
   const ffi = throughFfi(map);
-  await using c = new Baseline(map);
+  await using c = new Baseline("map_elem.c", [map.fd, ENTRIES], { inherit: [map] });
   cmds.update();
   console.log(
     `${"".padEnd(26)} ${CONTESTANTS.map((name) => `${name}, ns`.padStart(10)).join(" ")}` +

@@ -74,7 +74,14 @@ export class BitfieldCodec<T> extends Codec<T> {
     if (isTrusted(base)) trust(this);
   }
 
-  decode(view: View, offset: number): T {
+  /**
+   * Reads the bits as a value of their type.
+   *
+   * @param view The memory.
+   * @param offset The byte that has the first bit.
+   * @returns The value.
+   */
+  decode(view: DataView<ArrayBuffer>, offset: number): T {
     const whole = load(view, offset, this.size, this.#littleEndian);
     const raw = BigInt.asUintN(Number(this.#width), whole >> this.#shift);
     const told = this.#signed ? BigInt.asIntN(Number(this.#width), raw) : raw;
@@ -82,7 +89,15 @@ export class BitfieldCodec<T> extends Codec<T> {
     return this.#base.decode(this.#scratch, 0);
   }
 
-  encode(view: View, offset: number, value: T): void {
+  /**
+   * Writes the bits, and leaves the others of their bytes as they are.
+   *
+   * @param view The memory.
+   * @param offset The byte that has the first bit.
+   * @param value The value.
+   * @throws {RangeError} Where the value does not fit the bits.
+   */
+  encode(view: DataView<ArrayBuffer>, offset: number, value: T): void {
     this.#base.encode(this.#scratch, 0, value);
     const whole = load(this.#scratch, 0, this.#base.size, this.#littleEndian);
     const raw = BigInt.asUintN(Number(this.#width), whole);
@@ -97,7 +112,7 @@ export class BitfieldCodec<T> extends Codec<T> {
 }
 
 /** The bytes as one integer. */
-function load(view: View, offset: number, size: number, littleEndian: boolean): bigint {
+function load(view: DataView<ArrayBuffer>, offset: number, size: number, littleEndian: boolean): bigint {
   let value = 0n;
   for (let index = 0; index < size; index++) {
     value = value << 8n | BigInt(view.getUint8(offset + (littleEndian ? size - 1 - index : index)));
@@ -105,7 +120,7 @@ function load(view: View, offset: number, size: number, littleEndian: boolean): 
   return value;
 }
 
-function store(view: View, offset: number, size: number, value: bigint, littleEndian: boolean): void {
+function store(view: DataView<ArrayBuffer>, offset: number, size: number, value: bigint, littleEndian: boolean): void {
   for (let index = 0; index < size; index++) {
     const place = offset + (littleEndian ? index : size - 1 - index);
     view.setUint8(place, Number(BigInt.asUintN(8, value >> BigInt(8 * index))));

@@ -9,18 +9,23 @@ import { BitfieldCodec, type BitfieldMember } from "./bitfield.ts";
 import { Codec } from "./codec.ts";
 import { trust, trustAs } from "./trust.ts";
 
-type View = DataView<ArrayBuffer>;
-
 /** Bytes that are zero when written and not told when read. */
 export class Padding extends Codec<undefined> {
   /** What tells padding from other codecs to TypeScript. */
   declare readonly padding: true;
 
+  /** Reads nothing. */
   decode(): undefined {
     return undefined;
   }
 
-  encode(view: View, offset: number): void {
+  /**
+   * Writes zeros.
+   *
+   * @param view The memory.
+   * @param offset Where the padding starts.
+   */
+  encode(view: DataView<ArrayBuffer>, offset: number): void {
     for (let index = 0; index < this.size; index++) view.setUint8(offset + index, 0);
   }
 }
@@ -38,8 +43,8 @@ export function pad(size: number): Padding {
 /** What fields a struct may have: codecs, and bit-fields as `bits()` makes them. */
 export type StructFields = Readonly<Record<string, Codec<unknown> | BitfieldMember<unknown>>>;
 
-/** The JavaScript value of a field. */
-type FieldValue<F> = F extends Codec<infer T> ? T : F extends BitfieldMember<infer T> ? T : never;
+/** The JavaScript value of a field of a struct. */
+export type FieldValue<F> = F extends Codec<infer T> ? T : F extends BitfieldMember<infer T> ? T : never;
 
 /** The object that a struct with some fields is. */
 export type StructValue<F extends StructFields> = {
@@ -109,7 +114,7 @@ class StructCodec<T extends object> extends Codec<T> {
     return this.#offsets[this.#names.indexOf(name)];
   }
 
-  decode(view: View, offset: number): T {
+  decode(view: DataView<ArrayBuffer>, offset: number): T {
     const names = this.#names;
     const value: Record<string, unknown> = {};
     for (let index = 0; index < names.length; index++) {
@@ -123,7 +128,7 @@ class StructCodec<T extends object> extends Codec<T> {
     return value as T;
   }
 
-  encode(view: View, offset: number, value: T): void {
+  encode(view: DataView<ArrayBuffer>, offset: number, value: T): void {
     if (typeof value !== "object" || value === null) wrongType(this.name, value, "an object");
     // Keys of hashes are compared byte by byte: padding has to be the same each time.
     if (this.#sparse) new Uint8Array(view.buffer, view.byteOffset + offset, this.size).fill(0);

@@ -35,8 +35,6 @@ export interface EventsOptions {
 /** After how many events in a row timers, signals and other work have their turn. */
 const EVENTS_A_TURN = 1024;
 
-type Result<T> = IteratorResult<T, undefined>;
-
 /**
  * Events as they come, without end. Waiting keeps the process alive and costs nothing else. It ends when the signal
  * aborts, when every source is closed, or when the loop is left.
@@ -49,7 +47,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   readonly #sources: readonly EventSource<T>[];
   readonly #signal: AbortSignal | undefined;
   #epoll: Epoll | undefined;
-  #waiting: Promise<Result<T>> | undefined;
+  #waiting: Promise<IteratorResult<T, undefined>> | undefined;
   #forget: readonly (() => void)[] = [];
   #ended = false;
   /** Whether the wait was ended by the signal or by a source that was closed. */
@@ -71,7 +69,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** The next event, once there is one. */
-  next(): Promise<Result<T>> {
+  next(): Promise<IteratorResult<T, undefined>> {
     if (this.#waiting !== undefined) return this.#waiting = this.#after(this.#waiting);
     if (this.#left > 0) {
       try {
@@ -85,7 +83,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** Ends the iteration; what was not read stays in the buffers. */
-  return(): Promise<Result<T>> {
+  return(): Promise<IteratorResult<T, undefined>> {
     this.#end();
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -102,7 +100,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** Asks again once a wait is over, so that calls are answered in their order. */
-  async #after(before: Promise<unknown>): Promise<Result<T>> {
+  async #after(before: Promise<unknown>): Promise<IteratorResult<T, undefined>> {
     // An error of that wait has gone to whoever waited.
     await before.catch(() => {});
     return await this.next();
@@ -124,7 +122,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     return NOTHING;
   }
 
-  async #wait(): Promise<Result<T>> {
+  async #wait(): Promise<IteratorResult<T, undefined>> {
     try {
       while (!this.#over()) {
         const event = this.#left > 0 ? this.#take() : NOTHING;

@@ -6,9 +6,11 @@
 
 import { bytes, type Codec } from "../codec.ts";
 import type { FdSource } from "../ffi/fd.ts";
+import type { Bytes } from "../ffi/kernel.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import { type Family, registerFamilies } from "./_families.ts";
 import {
+  type CgroupStorageKey,
   cgroupStorageKey,
   cpuMapCodec,
   type CpuMapValue,
@@ -18,7 +20,7 @@ import {
   type InsnArrayValue,
   insnArrayValue,
   socketCodec,
-} from "./_fd_codecs.ts";
+} from "./fd_codecs.ts";
 import { storageBtf } from "./_storage_btf.ts";
 import { Arena } from "./arena.ts";
 import { ArrayMap } from "./array.ts";
@@ -33,31 +35,38 @@ import { RingBufferMap } from "./ring_buffer_map.ts";
 import { stackOf, StackTraceMap } from "./stack_trace.ts";
 import { UserRingBuffer } from "./user_ring_buffer.ts";
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
-/** What there is a codec for, or else what the type has by default. */
-type Or<T, Default> = [T] extends [never] ? Default : T;
+/**
+ * What there is a codec for, or else what the map's type has by default.
+ *
+ * @typeParam T What the codec is of; never without one.
+ * @typeParam Default What the type has.
+ */
+export type WithDefault<T, Default> = [T] extends [never] ? Default : T;
 
 /** The classes of the map types that have one of their own, or values that go in otherwise than they come out. */
 export interface MapClasses<K, V> {
   /** Values of all CPUs. */
-  percpu_hash: PerCpuMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<"percpu_hash">>;
+  percpu_hash: PerCpuMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<"percpu_hash">>;
   /** Values of all CPUs. */
-  lru_percpu_hash: PerCpuMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<"lru_percpu_hash">>;
+  lru_percpu_hash: PerCpuMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<"lru_percpu_hash">>;
   /** Values of all CPUs. */
-  percpu_array: PerCpuMap<Or<K, number>, Or<V, Bytes>, OperationsOf<"percpu_array">>;
+  percpu_array: PerCpuMap<WithDefault<K, number>, WithDefault<V, Bytes>, OperationsOf<"percpu_array">>;
   /** By index, and as memory. */
-  array: ArrayMap<Or<V, Bytes>, OperationsOf<"array">>;
+  array: ArrayMap<WithDefault<V, Bytes>, OperationsOf<"array">>;
   /** Values of all CPUs. */
-  percpu_cgroup_storage: PerCpuMap<Or<K, CgroupStorageKey>, Or<V, Bytes>, OperationsOf<"percpu_cgroup_storage">>;
+  percpu_cgroup_storage: PerCpuMap<
+    WithDefault<K, CgroupStorageKey>,
+    WithDefault<V, Bytes>,
+    OperationsOf<"percpu_cgroup_storage">
+  >;
   /** By cgroup and attach type. */
-  cgroup_storage: BpfMap<Or<K, CgroupStorageKey>, Or<V, Bytes>, OperationsOf<"cgroup_storage">>;
+  cgroup_storage: BpfMap<WithDefault<K, CgroupStorageKey>, WithDefault<V, Bytes>, OperationsOf<"cgroup_storage">>;
   /** Push, pop and peek. */
-  queue: QueueMap<Or<V, Bytes>>;
+  queue: QueueMap<WithDefault<V, Bytes>>;
   /** Push, pop and peek. */
-  stack: QueueMap<Or<V, Bytes>>;
+  stack: QueueMap<WithDefault<V, Bytes>>;
   /** Add and ask. */
-  bloom_filter: BloomFilter<Or<V, Bytes>>;
+  bloom_filter: BloomFilter<WithDefault<V, Bytes>>;
   /** Programs go in, their ids come out. */
   prog_array: BpfMap<number, number, OperationsOf<"prog_array">, FdSource>;
   /** Perf events go in. */
@@ -69,7 +78,7 @@ export interface MapClasses<K, V> {
   /** Maps go in, their ids come out. */
   array_of_maps: MapOfMaps<number, OperationsOf<"array_of_maps">>;
   /** Maps go in, their ids come out. */
-  hash_of_maps: MapOfMaps<Or<K, Bytes>, OperationsOf<"hash_of_maps">>;
+  hash_of_maps: MapOfMaps<WithDefault<K, Bytes>, OperationsOf<"hash_of_maps">>;
   /** Interfaces, with a program each. */
   devmap: BpfMap<number, DevMapValue, OperationsOf<"devmap">>;
   /** Interfaces, with a program each. */
@@ -79,21 +88,21 @@ export interface MapClasses<K, V> {
   /** Sockets go in, their cookies come out. */
   sockmap: BpfMap<number, bigint, OperationsOf<"sockmap">, FdSource>;
   /** Sockets go in, their cookies come out. */
-  sockhash: BpfMap<Or<K, Bytes>, bigint, OperationsOf<"sockhash">, FdSource>;
+  sockhash: BpfMap<WithDefault<K, Bytes>, bigint, OperationsOf<"sockhash">, FdSource>;
   /** Sockets go in, their cookies come out. */
   reuseport_sockarray: BpfMap<number, bigint, OperationsOf<"reuseport_sockarray">, FdSource>;
   /** Addresses. */
-  stack_trace: StackTraceMap<Or<V, bigint[]>>;
+  stack_trace: StackTraceMap<WithDefault<V, bigint[]>>;
   /** By a socket's descriptor. */
-  sk_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"sk_storage">>;
+  sk_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"sk_storage">>;
   /** By a file's descriptor. */
-  inode_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"inode_storage">>;
+  inode_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"inode_storage">>;
   /** By a pidfd. */
-  task_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"task_storage">>;
+  task_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"task_storage">>;
   /** By a cgroup's descriptor. */
-  cgrp_storage: BpfMap<FdSource, Or<V, Bytes>, OperationsOf<"cgrp_storage">>;
+  cgrp_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"cgrp_storage">>;
   /** One element: written to register, deleted to unregister. */
-  struct_ops: BpfMap<number, Or<V, Bytes>, OperationsOf<"struct_ops">>;
+  struct_ops: BpfMap<number, WithDefault<V, Bytes>, OperationsOf<"struct_ops">>;
   /** Records from programs. */
   ringbuf: RingBufferMap;
   /** Records to programs. */
@@ -104,12 +113,9 @@ export interface MapClasses<K, V> {
   insn_array: BpfMap<number, InsnArrayValue, OperationsOf<"insn_array">>;
 }
 
-/** The key of a cgroup storage. C name: `struct bpf_cgroup_storage_key`. */
-export type CgroupStorageKey = typeof cgroupStorageKey extends Codec<infer T> ? T : never;
-
 /** The class of a map of some type; a type that is not known has every method, and refuses when it runs. */
 export type MapOf<T extends MapType | number, K, V> = T extends keyof MapClasses<K, V> ? MapClasses<K, V>[T]
-  : BpfMap<Or<K, Bytes>, Or<V, Bytes>, OperationsOf<T>>;
+  : BpfMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<T>>;
 
 const NOTHING: Codec<unknown> = bytes(0);
 

@@ -20,7 +20,8 @@ export {
   type NamedEvent,
   NOTHING,
 } from "./event_stream.ts";
-export { type CgroupStorageKey, type MapClasses, type MapOf } from "./families.ts";
+export { type MapClasses, type MapOf, type WithDefault } from "./families.ts";
+export { type CgroupStorageKey, type CpuMapValue, type DevMapValue, type InsnArrayValue } from "./fd_codecs.ts";
 export { type BpfMapOptions, type MapFlag, mapFlags } from "./map_options.ts";
 export { type OpenByFd, type OpenById, type OpenByName, type OpenByPath, type OpenOptions } from "./open_options.ts";
 export { MapOfMaps } from "./map_of_maps.ts";
@@ -28,7 +29,7 @@ export { type MapOperation, mapOperations, type OperationsOf } from "./operation
 export { max, perCpu, PerCpuMap, sum, type Summand } from "./per_cpu.ts";
 export { PerfBuffer, type PerfBufferOptions, type PerfEvent, PerfEventArray } from "./perf_buffer.ts";
 export { type PushOptions, QueueMap } from "./queue.ts";
-export { RecordView } from "./record_view.ts";
+export { type RecordSource, RecordView } from "./record_view.ts";
 export { RingBuffer, type RingPositions } from "./ring_buffer.ts";
 export { RingBufferMap } from "./ring_buffer_map.ts";
 export { type StackBuildId, stackBuildId, stackOf, StackTraceMap } from "./stack_trace.ts";

@@ -10,7 +10,7 @@ import { Codec, encode, u32 } from "../codec.ts";
 import { SyscallError } from "../errors.ts";
 import { onlineCpus } from "../ffi/cpus.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
-import { kernel } from "../ffi/kernel.ts";
+import { type Bytes, kernel } from "../ffi/kernel.ts";
 import { openPerfEvent } from "../ffi/perf_event.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import type { AnyToken } from "../tokens/token.ts";
@@ -27,8 +27,6 @@ import { type EventsOptions, type EventSource, EventStream, NOTHING } from "./ev
 import { type OperationsOf, typeName } from "./operations.ts";
 import { PerfReader } from "./_perf_reader.ts";
 import { RecordView } from "./record_view.ts";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /** How a perf buffer is made. */
 export interface PerfBufferOptions {

@@ -5,12 +5,11 @@
  */
 
 import { Codec } from "../codec.ts";
+import type { Bytes } from "../ffi/kernel.ts";
 import { MapHandle } from "./map_handle.ts";
 import type { EventsOptions, EventSource, EventStream } from "./event_stream.ts";
 import type { RecordView } from "./record_view.ts";
 import { RingBuffer, type RingPositions } from "./ring_buffer.ts";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * A ring buffer: programs write records, this process reads them. Its memory is mapped when it is first read. Since

@@ -9,10 +9,9 @@ import type { Codec } from "../codec.ts";
 import { PermissionError } from "../errors.ts";
 import { Epoll } from "../ffi/epoll.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } from "../uapi/constants.gen.ts";
+import type { Bytes } from "../ffi/kernel.ts";
 import { recordSize, RingMemory } from "./_ring_reader.ts";
 import { MapHandle } from "./map_handle.ts";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /** How long a writer rests that was woken in vain, in milliseconds: the kernel wakes it for any room, however little. */
 const REST_MS = 1;

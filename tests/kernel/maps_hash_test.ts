@@ -7,7 +7,7 @@ import {
   type CommandName,
   ipv4,
   mapCreate,
-  MapHandle,
+  type MapHandle,
   mapUpdateElem,
   PermissionError,
   port,

@@ -26,7 +26,7 @@ import {
   u8,
   union,
 } from "../../../mod.ts";
-import { type BitfieldMember } from "../../../codec.ts";
+import type { BitfieldMember } from "../../../codec.ts";
 import { kernelTest } from "../../_kernel_test.ts";
 import { run, toolPath } from "../../_tools.ts";
 

@@ -4,7 +4,7 @@ import {
   bits,
   bool,
   bytes,
-  Codec,
+  type Codec,
   cstr,
   decode,
   encode,

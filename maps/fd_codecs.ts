@@ -7,7 +7,7 @@
 import { Codec, enumOf, struct, u32, u64 } from "../codec.ts";
 import { fdNumber, type FdSource } from "../ffi/fd.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
-import { attachTypes } from "../uapi/enums.gen.ts";
+import { type AttachType, attachTypes } from "../uapi/enums.gen.ts";
 
 type View = DataView<ArrayBuffer>;
 
@@ -100,7 +100,15 @@ export function cpuMapCodec(size = 8): Codec<CpuMapValue> {
 }
 
 /** The key of a cgroup storage. C name: `struct bpf_cgroup_storage_key`. */
-export const cgroupStorageKey: Codec<{ cgroupInodeId: bigint; attachType: keyof typeof attachTypes | number }> = struct(
+export interface CgroupStorageKey {
+  /** The cgroup's id, which is its inode number. C name: `cgroup_inode_id`. */
+  cgroupInodeId: bigint;
+  /** Where the program is attached. C name: `attach_type`. */
+  attachType: AttachType | number;
+}
+
+/** The codec of a cgroup storage's keys. */
+export const cgroupStorageKey: Codec<CgroupStorageKey> = struct(
   { cgroupInodeId: u64, attachType: enumOf(attachTypes) },
   { name: "bpf_cgroup_storage_key" },
 );
