@@ -9,8 +9,6 @@ import { Codec } from "./codec.ts";
 import { IntegerCodec } from "./integers.ts";
 import { isTrusted, trust } from "./trust.ts";
 
-type View = DataView<ArrayBuffer>;
-
 const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** A bit-field that has no place yet: `struct()` gives it one. */
@@ -53,7 +51,7 @@ export class BitfieldCodec<T> extends Codec<T> {
   readonly #signed: boolean;
   readonly #littleEndian: boolean;
   /** Where the base reads and writes the bits as a value of their own. */
-  readonly #scratch: View;
+  readonly #scratch: DataView<ArrayBuffer>;
 
   /**
    * Puts a bit-field in its place.

@@ -143,7 +143,7 @@ class StructCodec<T extends object> extends Codec<T> {
     if (this.#groups.size > 0) this.#encodeGroups(view, offset, value as Record<string, unknown>);
   }
 
-  #encodeGroups(view: View, offset: number, value: Record<string, unknown>): void {
+  #encodeGroups(view: DataView<ArrayBuffer>, offset: number, value: Record<string, unknown>): void {
     for (const group of this.#groups.values()) {
       const given = group.filter(({ name }) => value[name] !== undefined);
       if (given.length === 0) {
@@ -161,7 +161,12 @@ class StructCodec<T extends object> extends Codec<T> {
     }
   }
 
-  #checkRead(view: View, offset: number, { name, offset: place, codec }: StructMember, value: unknown): void {
+  #checkRead(
+    view: DataView<ArrayBuffer>,
+    offset: number,
+    { name, offset: place, codec }: StructMember,
+    value: unknown,
+  ): void {
     const [given, read] = [new Uint8Array(codec.size), new Uint8Array(codec.size)];
     codec.encode(new DataView(given.buffer), 0, value);
     codec.encode(new DataView(read.buffer), 0, codec.decode(view, offset + place));
