@@ -48,7 +48,7 @@ export {
 } from "./codec/integers.ts";
 export { enumOf } from "./codec/enum.ts";
 export { array, bytes, cstr } from "./codec/bytes.ts";
-export { BitfieldCodec, type BitfieldMember, bits } from "./codec/bitfield.ts";
+export { BitfieldCodec, type BitfieldMember, type BitfieldOptions, bits } from "./codec/bitfield.ts";
 export {
   type FieldValue,
   offsetOf,

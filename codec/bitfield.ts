@@ -9,8 +9,6 @@ import { Codec } from "./codec.ts";
 import { IntegerCodec } from "./integers.ts";
 import { isTrusted, trust } from "./trust.ts";
 
-type View = DataView<ArrayBuffer>;
-
 const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** A bit-field that has no place yet: `struct()` gives it one. */
@@ -37,14 +35,23 @@ export function bits<T>(base: Codec<T>, width: number): BitfieldMember<T> {
   return { base, width };
 }
 
+/** What {@linkcode BitfieldCodec} cannot tell from the type that a bit-field is declared with. */
+export interface BitfieldOptions {
+  /** Whether the first byte is the lowest. By default, as the machine has it. */
+  readonly littleEndian?: boolean | undefined;
+  /** Whether there are values below zero. By default, where the type is an integer that has them. */
+  readonly signed?: boolean | undefined;
+}
+
 /** A bit-field in its place: it reads and writes the bytes that hold its bits, and leaves other bits as they are. */
 export class BitfieldCodec<T> extends Codec<T> {
   readonly #base: Codec<T>;
   readonly #width: bigint;
   readonly #shift: bigint;
   readonly #signed: boolean;
+  readonly #littleEndian: boolean;
   /** Where the base reads and writes the bits as a value of their own. */
-  readonly #scratch: View;
+  readonly #scratch: DataView<ArrayBuffer>;
 
   /**
    * Puts a bit-field in its place.
@@ -52,13 +59,15 @@ export class BitfieldCodec<T> extends Codec<T> {
    * @param member The bit-field.
    * @param bit Its first bit, counted from the lowest of its first byte: 0 to 7. Big-endian machines count from the
    * highest.
+   * @param options What the type that it is declared with does not tell.
    */
-  constructor({ base, width }: BitfieldMember<T>, bit: number) {
+  constructor({ base, width }: BitfieldMember<T>, bit: number, options: BitfieldOptions = {}) {
     super(`${base.name} : ${width}`, Math.ceil((bit + width) / 8), 1);
     this.#base = base;
     this.#width = BigInt(width);
-    this.#shift = BigInt(LITTLE_ENDIAN ? bit : 8 * this.size - bit - width);
-    this.#signed = base instanceof IntegerCodec && base.signed;
+    this.#littleEndian = options.littleEndian ?? LITTLE_ENDIAN;
+    this.#shift = BigInt(this.#littleEndian ? bit : 8 * this.size - bit - width);
+    this.#signed = options.signed ?? (base instanceof IntegerCodec && base.signed);
     this.#scratch = new DataView(new ArrayBuffer(base.size));
     if (isTrusted(base)) trust(this);
   }
@@ -71,8 +80,10 @@ export class BitfieldCodec<T> extends Codec<T> {
    * @returns The value.
    */
   decode(view: DataView<ArrayBuffer>, offset: number): T {
-    const raw = BigInt.asUintN(Number(this.#width), load(view, offset, this.size) >> this.#shift);
-    store(this.#scratch, 0, this.#base.size, this.#signed ? BigInt.asIntN(Number(this.#width), raw) : raw);
+    const whole = load(view, offset, this.size, this.#littleEndian);
+    const raw = BigInt.asUintN(Number(this.#width), whole >> this.#shift);
+    const told = this.#signed ? BigInt.asIntN(Number(this.#width), raw) : raw;
+    store(this.#scratch, 0, this.#base.size, told, this.#littleEndian);
     return this.#base.decode(this.#scratch, 0);
   }
 
@@ -86,29 +97,30 @@ export class BitfieldCodec<T> extends Codec<T> {
    */
   encode(view: DataView<ArrayBuffer>, offset: number, value: T): void {
     this.#base.encode(this.#scratch, 0, value);
-    const whole = load(this.#scratch, 0, this.#base.size);
+    const whole = load(this.#scratch, 0, this.#base.size, this.#littleEndian);
     const raw = BigInt.asUintN(Number(this.#width), whole);
     const back = this.#signed ? BigInt.asIntN(Number(this.#width), raw) : raw;
     if (BigInt.asUintN(8 * this.#base.size, back) !== whole) {
       misfit(this.name, `${String(value)} does not fit ${this.#width} bits`);
     }
     const mask = ((1n << this.#width) - 1n) << this.#shift;
-    store(view, offset, this.size, load(view, offset, this.size) & ~mask | raw << this.#shift);
+    const kept = load(view, offset, this.size, this.#littleEndian) & ~mask;
+    store(view, offset, this.size, kept | raw << this.#shift, this.#littleEndian);
   }
 }
 
-/** The bytes as one integer in the machine's order. */
-function load(view: DataView<ArrayBuffer>, offset: number, size: number): bigint {
+/** The bytes as one integer. */
+function load(view: DataView<ArrayBuffer>, offset: number, size: number, littleEndian: boolean): bigint {
   let value = 0n;
   for (let index = 0; index < size; index++) {
-    value = value << 8n | BigInt(view.getUint8(offset + (LITTLE_ENDIAN ? size - 1 - index : index)));
+    value = value << 8n | BigInt(view.getUint8(offset + (littleEndian ? size - 1 - index : index)));
   }
   return value;
 }
 
-function store(view: DataView<ArrayBuffer>, offset: number, size: number, value: bigint): void {
+function store(view: DataView<ArrayBuffer>, offset: number, size: number, value: bigint, littleEndian: boolean): void {
   for (let index = 0; index < size; index++) {
-    const place = offset + (LITTLE_ENDIAN ? index : size - 1 - index);
+    const place = offset + (littleEndian ? index : size - 1 - index);
     view.setUint8(place, Number(BigInt.asUintN(8, value >> BigInt(8 * index))));
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { within, wrongType } from "./_misfit.ts";
+import { misfit, within, wrongType } from "./_misfit.ts";
 import { BitfieldCodec, type BitfieldMember } from "./bitfield.ts";
 import { Codec } from "./codec.ts";
 import { trust, trustAs } from "./trust.ts";
@@ -69,6 +69,11 @@ export interface StructMember {
   readonly offset: number;
   /** Its codec. */
   readonly codec: Codec<unknown>;
+  /**
+   * For members that share bytes, as those of an anonymous union do: a number that they have in common. One of them has
+   * to be given when a value is written; where more are, they have to agree.
+   */
+  readonly group?: number | undefined;
 }
 
 /** Where the members of a struct are. */
@@ -119,10 +124,14 @@ class StructCodec<T extends object> extends Codec<T> {
   readonly #sparse: boolean;
   #compiled: Decode<T> | undefined;
   #decoded = 0;
+  /** The members that share bytes, by their group. */
+  readonly #groups: ReadonlyMap<number, readonly StructMember[]>;
 
   constructor({ name, size, alignment, members }: StructLayout) {
     super(name, size, alignment);
-    const told = members.filter(({ codec }) => !(codec instanceof Padding));
+    const told = members.filter(({ codec, group }) => group === undefined && !(codec instanceof Padding));
+    const grouped = members.filter(({ codec, group }) => group !== undefined && !(codec instanceof Padding));
+    this.#groups = Map.groupBy(grouped, ({ group }) => group as number);
     this.#names = told.map((member) => member.name);
     this.#offsets = told.map((member) => member.offset);
     this.#codecs = told.map((member) => member.codec);
@@ -143,6 +152,11 @@ class StructCodec<T extends object> extends Codec<T> {
     for (let index = 0; index < names.length; index++) {
       value[names[index]] = this.#codecs[index].decode(view, offset + this.#offsets[index]);
     }
+    if (this.#groups.size > 0) {
+      for (const group of this.#groups.values()) {
+        for (const member of group) value[member.name] = member.codec.decode(view, offset + member.offset);
+      }
+    }
     return value as T;
   }
 
@@ -158,6 +172,38 @@ class StructCodec<T extends object> extends Codec<T> {
         within(error, name);
       }
     }
+    if (this.#groups.size > 0) this.#encodeGroups(view, offset, value as Record<string, unknown>);
+  }
+
+  #encodeGroups(view: DataView<ArrayBuffer>, offset: number, value: Record<string, unknown>): void {
+    for (const group of this.#groups.values()) {
+      const given = group.filter(({ name }) => value[name] !== undefined);
+      if (given.length === 0) {
+        misfit(this.name, `it needs one of ${group.map(({ name }) => name).join(", ")}, and has none`);
+      }
+      for (const { name, offset: place, codec } of given) {
+        try {
+          codec.encode(view, offset + place, value[name]);
+        } catch (error) {
+          within(error, name);
+        }
+      }
+      // Members that were written over have to read as they were given.
+      if (given.length > 1) { for (const member of given) this.#checkRead(view, offset, member, value[member.name]); }
+    }
+  }
+
+  #checkRead(
+    view: DataView<ArrayBuffer>,
+    offset: number,
+    { name, offset: place, codec }: StructMember,
+    value: unknown,
+  ): void {
+    const [given, read] = [new Uint8Array(codec.size), new Uint8Array(codec.size)];
+    codec.encode(new DataView(given.buffer), 0, value);
+    codec.encode(new DataView(read.buffer), 0, codec.decode(view, offset + place));
+    if (given.every((byte, index) => byte === read[index])) return;
+    misfit(this.name, `${name} shares its bytes with another member that says otherwise: give only one of them`);
   }
 }
 

@@ -1,0 +1,168 @@
+/**
+ * What reading the kernel's BTF costs, beside libbpf in C: `deno task bench:btf`.
+ *
+ * Both read /sys/kernel/btf/vmlinux, in turn. With `--check` it fails where that costs more than {@linkcode LIMIT}
+ * times what `btf__load_vmlinux_btf` does, where the types take more than {@linkcode MEMORY_LIMIT} beside the bytes, or
+ * where a name is not found in microseconds.
+ *
+ * @module
+ */
+
+import { Btf } from "../btf/mod.ts";
+
+const VMLINUX = "/sys/kernel/btf/vmlinux";
+const ROUNDS = 41;
+const WARM_UP = 12;
+/** What reading may cost, in costs of libbpf. */
+const LIMIT = 3;
+/** Bytes beside those of the BTF. */
+const MEMORY_LIMIT = 40e6;
+/** Nanoseconds for a name, after the first. */
+const FIND_LIMIT = 10_000;
+
+const NAMES = [
+  ...["task_struct", "sk_buff", "file", "inode", "net_device", "bpf_prog", "mm_struct", "sock", "page", "cgroup"],
+  ...["no_such_struct"],
+];
+
+interface Sample {
+  readonly nanoseconds: number;
+  readonly count: number;
+}
+
+/** libbpf in a process of its own that is asked line by line. */
+class Libbpf implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #child: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
+  readonly #reader: ReadableStreamDefaultReader<string>;
+
+  constructor() {
+    this.#folder = Deno.makeTempDirSync({ prefix: "bpf_deno_bench_" });
+    const binary = `${this.#folder}/btf`;
+    const source = decodeURIComponent(new URL("btf.c", import.meta.url).pathname);
+    const compilers = ["clang", "gcc", "cc"];
+    if (!compilers.some((compiler) => compile(compiler, ["-O2", "-o", binary, source, "-lbpf"]))) {
+      throw new Error(`Cannot measure the baseline: no ${compilers.join(", ")} here compiles ${source} with libbpf`);
+    }
+    this.#child = new Deno.Command(binary, { args: [VMLINUX], stdin: "piped", stdout: "piped" }).spawn();
+    this.#writer = this.#child.stdin.getWriter();
+    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  async run(operation: "load" | "parse"): Promise<Sample> {
+    await this.#writer.write(new TextEncoder().encode(`${operation} 1\n`));
+    let text = "";
+    while (!text.endsWith("\n")) {
+      const { value, done } = await this.#reader.read();
+      if (done) throw new Error(`Cannot measure ${operation} in C: the process has ended`);
+      text += value;
+    }
+    const [nanoseconds, count] = text.trim().split(" ").map(Number);
+    return { nanoseconds, count };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer.close();
+    await this.#child.status;
+    await this.#reader.cancel();
+    Deno.removeSync(this.#folder, { recursive: true });
+  }
+}
+
+function compile(compiler: string, args: readonly string[]): boolean {
+  try {
+    return new Deno.Command(compiler, { args: [...args], stderr: "null" }).outputSync().success;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function measure(work: () => Btf): Sample {
+  const start = performance.now();
+  const btf = work();
+  return { nanoseconds: (performance.now() - start) * 1e6, count: btf.typeCount };
+}
+
+/** One row: both in turn, each time with the other one first. Gives the median of the rounds' ratios. */
+async function compare(what: string, c: () => Promise<Sample>, ours: () => Sample): Promise<number> {
+  for (let round = 0; round < WARM_UP; round++) ours(), await c();
+  const [cCosts, costs]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    const first = round % 2 === 0 ? ours() : undefined;
+    const theirs = await c();
+    const mine = first ?? ours();
+    if (mine.count !== theirs.count) throw new Error(`Cannot trust ${what}: ${mine.count} types, not ${theirs.count}`);
+    cCosts.push(theirs.nanoseconds);
+    costs.push(mine.nanoseconds);
+  }
+  const ratio = median(costs.map((cost, round) => cost / cCosts[round]));
+  const milliseconds = [cCosts, costs].map((list) => (median(list) / 1e6).toFixed(2).padStart(10));
+  console.log(`${what.padEnd(34)} ${milliseconds.join(" ")} ${ratio.toFixed(2).padStart(8)}`);
+  return ratio;
+}
+
+/** What is in memory, once what is not needed is gone. */
+function memory(): number {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error("Cannot measure memory: run it with --v8-flags=--expose-gc");
+  gc();
+  gc();
+  const { heapUsed, external } = Deno.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Nanoseconds of the first name, and the median of others. */
+function findCosts(bytes: Uint8Array<ArrayBuffer>): [first: number, later: number] {
+  const firsts: number[] = [];
+  const laters: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const btf = Btf.parse(bytes);
+    let start = performance.now();
+    btf.find("struct", "list_head");
+    firsts.push((performance.now() - start) * 1e6);
+    start = performance.now();
+    for (const name of NAMES) btf.find("struct", name);
+    laters.push((performance.now() - start) * 1e6 / NAMES.length);
+  }
+  return [median(firsts), median(laters)];
+}
+
+async function main(check: boolean): Promise<number> {
+  await using libbpf = new Libbpf();
+  console.log(`${"".padEnd(34)} ${"C, ms".padStart(10)} ${"btf/, ms".padStart(10)} ${"btf/C".padStart(8)}`);
+  const load = await compare(
+    "read and index vmlinux",
+    () => libbpf.run("load"),
+    () => measure(() => Btf.parse(Deno.readFileSync(VMLINUX))),
+  );
+  const bytes = Deno.readFileSync(VMLINUX);
+  await compare("index its bytes", () => libbpf.run("parse"), () => measure(() => Btf.parse(bytes)));
+
+  const [first, later] = findCosts(bytes);
+  console.log(`first name found: ${(first / 1e6).toFixed(2)} ms; each later one: ${(later / 1e3).toFixed(2)} µs`);
+
+  const before = memory();
+  const btf = Btf.parse(bytes);
+  btf.find("struct", "list_head");
+  const used = memory() - before;
+  console.log(`memory beside the ${(bytes.length / 1e6).toFixed(1)} MB of BTF: ${(used / 1e6).toFixed(1)} MB`);
+  if (btf.typeCount < 1) throw new Error("Cannot trust the memory: the types are gone");
+
+  const wrong = [
+    ...(load > LIMIT ? [`Reading costs ${load.toFixed(2)} times libbpf; the limit is ${LIMIT}`] : []),
+    ...(used > MEMORY_LIMIT ? [`The types take ${used} bytes; the limit is ${MEMORY_LIMIT}`] : []),
+    ...(later > FIND_LIMIT ? [`A name takes ${later.toFixed(0)} ns; the limit is ${FIND_LIMIT}`] : []),
+  ];
+  for (const sentence of wrong) console.error(sentence);
+  return check && wrong.length > 0 ? 1 : 0;
+}
+
+if (import.meta.main) Deno.exitCode = await main(Deno.args.includes("--check"));
