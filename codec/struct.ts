@@ -120,6 +120,8 @@ class StructCodec<T extends object> extends Codec<T> {
   readonly #names: readonly string[];
   readonly #offsets: readonly number[];
   readonly #codecs: readonly Codec<unknown>[];
+  /** The members that have their bytes to themselves. */
+  readonly #alone: readonly StructMember[];
   /** Whether there are bytes, or bits of bytes, that no member writes. */
   readonly #sparse: boolean;
   #compiled: Decode<T> | undefined;
@@ -129,14 +131,14 @@ class StructCodec<T extends object> extends Codec<T> {
 
   constructor({ name, size, alignment, members }: StructLayout) {
     super(name, size, alignment);
-    const told = members.filter(({ codec, group }) => group === undefined && !(codec instanceof Padding));
-    const grouped = members.filter(({ codec, group }) => group !== undefined && !(codec instanceof Padding));
-    this.#groups = Map.groupBy(grouped, ({ group }) => group as number);
+    const told = members.filter(({ codec }) => !(codec instanceof Padding));
     this.#names = told.map((member) => member.name);
     this.#offsets = told.map((member) => member.offset);
     this.#codecs = told.map((member) => member.codec);
-    const plain = told.every(({ codec }) => !(codec instanceof BitfieldCodec));
-    this.#sparse = !plain || told.reduce((sum, { codec }) => sum + codec.size, 0) !== size;
+    this.#alone = told.filter(({ group }) => group === undefined);
+    this.#groups = Map.groupBy(told.filter(({ group }) => group !== undefined), ({ group }) => group as number);
+    const plain = this.#alone.every(({ codec }) => !(codec instanceof BitfieldCodec));
+    this.#sparse = !plain || this.#alone.reduce((sum, { codec }) => sum + codec.size, 0) !== size;
   }
 
   /** Where a member starts; undefined where there is none of that name. */
@@ -152,11 +154,6 @@ class StructCodec<T extends object> extends Codec<T> {
     for (let index = 0; index < names.length; index++) {
       value[names[index]] = this.#codecs[index].decode(view, offset + this.#offsets[index]);
     }
-    if (this.#groups.size > 0) {
-      for (const group of this.#groups.values()) {
-        for (const member of group) value[member.name] = member.codec.decode(view, offset + member.offset);
-      }
-    }
     return value as T;
   }
 
@@ -164,10 +161,9 @@ class StructCodec<T extends object> extends Codec<T> {
     if (typeof value !== "object" || value === null) wrongType(this.name, value, "an object");
     // Keys of hashes are compared byte by byte: padding has to be the same each time.
     if (this.#sparse) new Uint8Array(view.buffer, view.byteOffset + offset, this.size).fill(0);
-    for (let index = 0; index < this.#names.length; index++) {
-      const name = this.#names[index];
+    for (const { name, offset: place, codec } of this.#alone) {
       try {
-        this.#codecs[index].encode(view, offset + this.#offsets[index], (value as Record<string, unknown>)[name]);
+        codec.encode(view, offset + place, (value as Record<string, unknown>)[name]);
       } catch (error) {
         within(error, name);
       }

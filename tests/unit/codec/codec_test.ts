@@ -197,6 +197,30 @@ Deno.test("struct() writes padding as zeros, whatever was there", () => {
   assertEquals([...memory], [1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0]);
 });
 
+Deno.test("struct() reads the same once its decoder is compiled, whatever its members are called", () => {
+  const inner = struct({ 'a"b': u8, "c\nd": bits(u8, 4), constructor: u16, toString: u32 });
+  const codec = struct({ inner, "x'y`${z}": array(inner, 2), _: pad(3) });
+  const member = { 'a"b': 1, "c\nd": 2, constructor: 3, toString: 4 };
+  const value = { inner: member, "x'y`${z}": [member, member] };
+  const written = encode(codec, value);
+  for (let round = 0; round < 200; round++) assertEquals(decode(codec, written), value);
+  assertThrows(() => struct({ ["__proto__"]: u8 }), TypeError, '"__proto__"');
+});
+
+Deno.test("struct() reads the same where code may not be made from strings", async () => {
+  const text = `
+    import { decode, encode, struct, u32, u8 } from ${JSON.stringify(import.meta.resolve("../../../codec.ts"))};
+    const codec = struct({ a: u8, b: u32 });
+    const bytes = encode(codec, { a: 1, b: 2 });
+    for (let round = 0; round < 200; round++) decode(codec, bytes);
+    console.log(JSON.stringify(decode(codec, bytes)));
+  `;
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-lock", "--v8-flags=--disallow-code-generation-from-strings", text],
+  }).output();
+  assertEquals(new TextDecoder().decode(stdout).trim(), '{"a":1,"b":2}', new TextDecoder().decode(stderr));
+});
+
 Deno.test("struct() refuses fields whose order JavaScript does not keep, and what is no codec", () => {
   assertThrows(() => struct({ 1: u8 }), TypeError, 'field "1" is a number');
   assertThrows(() => struct({ a: {} as Codec<unknown> }), TypeError, 'field "a" has no codec');
