@@ -242,12 +242,12 @@ const LINKS: readonly Feature[] = [
   }, ["netns"]),
   attachType("trace_kprobe_session", "6.10", (token) => linkKprobes(token, "trace_kprobe_session")),
   {
-    feature: "BPF_LINK_CREATE for attach type sk_skb_verdict",
+    feature: "BPF_LINK_CREATE for attach type sk_msg_verdict",
     since: "6.10",
     attempt(token) {
       using sockmap = minimalMap(token, "sockmap");
-      using prog = simpleProg(token, "sk_skb", { value: 1, expectedAttachType: "sk_skb_verdict" });
-      linkCreate(token, { prog, target: { fd: sockmap }, attachType: "sk_skb_verdict" }).close();
+      using prog = simpleProg(token, "sk_msg", { value: 1, expectedAttachType: "sk_msg_verdict" });
+      linkCreate(token, { prog, target: { fd: sockmap }, attachType: "sk_msg_verdict" }).close();
     },
   },
   attachType("trace_uprobe_session", "6.13", (token) => linkUprobes(token, "trace_uprobe_session")),

@@ -103,13 +103,13 @@ export const hasKprobes: Probe = () => {
   }
 };
 
-/** Calls getpgid(2) and getsid(2) of this process: −1 where they are refused. */
+/** Calls getpgid(2) and getsid(2) about this process by its id, as security modules see it: −1 where it is refused. */
 export function ownIds(): { pgid: number; sid: number } {
   const libc = Deno.dlopen("libc.so.6", {
     getpgid: { parameters: ["i32"], result: "i32" },
     getsid: { parameters: ["i32"], result: "i32" },
   });
-  const ids = { pgid: libc.symbols.getpgid(0), sid: libc.symbols.getsid(0) };
+  const ids = { pgid: libc.symbols.getpgid(Deno.pid), sid: libc.symbols.getsid(Deno.pid) };
   libc.close();
   return ids;
 }
