@@ -6,8 +6,8 @@ import { formatResults, keptResults, type KernelResults, parseResults } from "..
 import { lsmArgument } from "../vm/run.ts";
 
 Deno.test("parseOptions() takes all kernels and all tests where nothing is given", () => {
-  const { kernels, timeout, jobs, write, help, args } = parseOptions([]);
-  assertEquals([kernels, timeout, jobs, write, help, args], [KERNELS, 3600, 1, false, false, []]);
+  const { kernels, timeout, jobs, write, quick, help, args } = parseOptions([]);
+  assertEquals([kernels, timeout, jobs, write, quick, help, args], [KERNELS, 3600, 1, false, false, false, []]);
 });
 
 Deno.test("parseOptions() reads options, and leaves alone what stands after --", () => {
@@ -29,6 +29,8 @@ Deno.test("parseOptions() names what it does not understand", () => {
     assertThrows(() => parseOptions(["--kernel", bad]), RangeError, "a version such as");
   }
   assertThrows(() => parseOptions(["--write", "--", "tests/kernel"]), TypeError, "only whole runs are kept");
+  assertThrows(() => parseOptions(["--write", "--quick"]), TypeError, "only whole runs are kept");
+  assertThrows(() => parseOptions(["--quick", "--", "tests/kernel"]), TypeError, "Cannot use --quick");
 });
 
 const XML = `<?xml version="1.0" encoding="UTF-8"?>

@@ -22,6 +22,8 @@ export interface Options {
   readonly jobs: number;
   /** Whether results are kept and docs/kernels.md is written. */
   readonly write: boolean;
+  /** Whether the slowest tests are left out. */
+  readonly quick: boolean;
   /** Whether only help is wanted. */
   readonly help: boolean;
   /** What goes to `deno task test:only`; nothing for all of tests/kernel. */
@@ -30,12 +32,14 @@ export interface Options {
 
 /** How it is used. */
 export const USAGE: string =
-  `Usage: deno task test:vm [--kernel VERSION]… [--timeout SECONDS] [--jobs N] [--write] [-- ARGUMENT…]
+  `Usage: deno task test:vm [--kernel VERSION]… [--timeout SECONDS] [--jobs N] [--quick | --write]
+       [-- ARGUMENT…]
 
   --kernel VERSION    a kernel to test on; repeatable (${KERNELS.join(", ")})
   --timeout SECONDS   the limit for each kernel (${TIME_LIMIT})
   --jobs N            how many kernels run at a time; each takes one CPU (1)
   --write             keep the results in tests/vm/results/ and write docs/kernels.md from all that are there
+  --quick             leave out the slowest tests, which depend on the kernel least
   -- ARGUMENT…        paths, words and options for deno task test:only; all of tests/kernel where left out
 `;
 
@@ -59,7 +63,7 @@ export function parseOptions(all: readonly string[]): Options {
   const [own, args] = at < 0 ? [all, []] : [all.slice(0, at), all.slice(at + 1)];
   const options = parseArgs([...own], {
     string: ["kernel", "timeout", "jobs"],
-    boolean: ["write", "help"],
+    boolean: ["write", "quick", "help"],
     collect: ["kernel"],
     unknown(arg) {
       const hint = arg.startsWith("-") ? "" : "; what is for deno task test:only stands after --";
@@ -71,14 +75,16 @@ export function parseOptions(all: readonly string[]): Options {
     if (/^[1-9][\w.+~-]*$/.test(kernel)) continue;
     throw new RangeError(`Cannot use --kernel ${kernel}: it takes a version such as ${KERNELS[0]}`);
   }
-  if (options.write && args.length > 0) {
-    throw new TypeError("Cannot use --write with arguments after --: only whole runs are kept");
+  if (options.write && (options.quick || args.length > 0)) {
+    throw new TypeError("Cannot use --write with --quick or arguments after --: only whole runs are kept");
   }
+  if (options.quick && args.length > 0) throw new TypeError("Cannot use --quick with arguments after --");
   return {
     kernels: kernels.length > 0 ? [...new Set(kernels)] : KERNELS,
     timeout: positive("timeout", options.timeout, TIME_LIMIT),
     jobs: positive("jobs", options.jobs, 1),
     write: options.write,
+    quick: options.quick,
     help: options.help,
     args,
   };
