@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { type CommandName, commands } from "../../uapi/enums.gen.ts";
-import { kernelSince, kernelTest, SLOWNESS } from "../_kernel_test.ts";
+import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 
 /** A call as a line of text says. */
@@ -148,7 +148,7 @@ function differences(ours: Line, theirs: Line, tally: { same: number; explained:
 }
 
 kernelTest("formatCall() prints each call as strace does", {
-  needs: ["btf", "bpffs", "cgroup", kernelSince("6.9")],
+  needs: ["btf", "bpffs", "cgroup"],
   tools: ["strace"],
 }, async () => {
   const folder = Deno.makeTempDirSync();
