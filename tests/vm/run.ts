@@ -53,6 +53,19 @@ const GUEST_SCRIPT = `
 const TIMED_OUT = 124;
 const FAILED_ITSELF = 125;
 
+/** The scripts that run a VM now: a signal to this program is one to them, and no VM is started after it. */
+const running = new Set<Deno.ChildProcess>();
+let stopped: Deno.Signal | undefined;
+
+function stopOnSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => {
+      stopped ??= signal;
+      for (const child of running) child.kill("SIGTERM");
+    });
+  }
+}
+
 /** What became of a kernel. */
 interface Outcome {
   /** What the tests saw. */
@@ -98,6 +111,7 @@ async function vmrun(kernel: string, args: readonly string[]): Promise<{ code: n
     stderr: "piped",
     env: { BPF_TEST_VM: kernel },
   }).spawn();
+  running.add(child);
   const prefix = `[${kernel}] `;
   let [stdout, said] = ["", ""];
   const isFetch = args.includes("--fetch");
@@ -108,6 +122,7 @@ async function vmrun(kernel: string, args: readonly string[]): Promise<{ code: n
       : echo(prefix, child.stdout),
     echo(prefix, child.stderr, (line) => void (said = line.startsWith("vmrun: ") ? line.slice(7) : said)),
   ]);
+  running.delete(child);
   return { code, stdout, said };
 }
 
@@ -129,6 +144,7 @@ async function runKernel(kernel: string, timeout: number, args: readonly string[
   const shared = await Deno.makeTempDir({ prefix: "bpf-vm-" });
   try {
     const fetched = await vmrun(kernel, ["--fetch"]);
+    if (stopped !== undefined) return { results: await readShared(shared, kernel), problem: `stopped by ${stopped}` };
     if (fetched.code !== 0) {
       return { results: await readShared(shared, kernel), problem: `it cannot be had: ${fetched.said}` };
     }
@@ -139,6 +155,7 @@ async function runKernel(kernel: string, timeout: number, args: readonly string[
       ...["--rw", shared, "--time", "--", "sh", "-c", GUEST_SCRIPT, "sh", shared, Deno.execPath(), ...args],
     ]);
     const results = await readShared(shared, kernel);
+    if (stopped !== undefined) return { results, problem: `stopped by ${stopped}` };
     if (code === TIMED_OUT) return { results, problem: `not finished after ${timeout} seconds` };
     if (code === FAILED_ITSELF) return { results, problem: said };
     if (results.tests.length === 0) return { results, problem: "no test ran" };
@@ -164,11 +181,12 @@ async function runAll(options: Options): Promise<Outcome[]> {
   const waiting = kernels.entries();
   const worker = async (): Promise<void> => {
     for (const [index, kernel] of waiting) {
+      if (stopped !== undefined) return;
       outcomes[index] = await runKernel(kernel, timeout, args);
     }
   };
   await Promise.all(Array.from({ length: jobs }, worker));
-  return outcomes;
+  return outcomes.filter((outcome) => outcome !== undefined);
 }
 
 function count(tests: readonly Result[], outcome: Result["outcome"]): number {
@@ -205,15 +223,16 @@ async function main(): Promise<number> {
   if (!await succeeds(["check", "tests/"])) return 1;
   if (!await succeeds(["test", "--no-run", "--no-check", "tests/kernel", "tests/unit", "tests/fuzz"])) return 1;
 
+  stopOnSignals();
   const outcomes = await runAll(options);
-  if (options.write) await writePage(outcomes);
+  if (options.write && stopped === undefined) await writePage(outcomes);
   console.log();
   for (const { results: { kernel, release, tests }, problem } of outcomes) {
     const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((one) => count(tests, one));
     const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
     console.log(`kernel ${kernel} (${release || "did not run"}): ${counts}${problem ? `; ${problem}` : ""}`);
   }
-  return outcomes.every(({ problem }) => problem === undefined) ? 0 : 1;
+  return stopped === undefined && outcomes.every(({ problem }) => problem === undefined) ? 0 : 1;
 }
 
 if (import.meta.main) Deno.exit(await main());
