@@ -1,37 +1,21 @@
 /**
- * Programs that trace, change and replace functions: loaded, attached and seen at work.
+ * Programs that trace the kernel's functions and change what they return: loaded, attached and seen at work.
  *
  * @module
  */
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { asm } from "../../asm/mod.ts";
-import { btfLoad } from "../../cmds/btf.ts";
 import { linkCreate } from "../../cmds/link.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { progLoad } from "../../cmds/prog.ts";
 import { progTestRun } from "../../cmds/prog_run.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
-import { NotSupportedError } from "../../errors.ts";
-import type { Fd } from "../../ffi/fd.ts";
-import { PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF } from "../../uapi/constants.gen.ts";
 import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
-import { BtfBytes, needVmlinuxId } from "./_btf_bytes.ts";
-import { assertLacking, makeCgroup, returning, type RootToken, rootToken, simpleProg, u32s } from "./_objects.ts";
-import {
-  attachesToFunctions,
-  hasKprobes,
-  kprobeEvent,
-  type Notes,
-  notes,
-  ownIds,
-  perfIoctl,
-  refusal,
-  REFUSED,
-  refusingGetpgid,
-  tracing,
-} from "./_tracing.ts";
+import { needVmlinuxId } from "./_btf_bytes.ts";
+import { assertLacking, makeCgroup, returning, rootToken } from "./_objects.ts";
+import { attachesToFunctions, type Notes, notes, ownIds, REFUSED, refusingGetpgid, tracing } from "./_tracing.ts";
 
 const COOKIE = 0xc00c_1e55_0000_0007n;
 
@@ -190,197 +174,6 @@ kernelTest("an LSM program refuses for one cgroup, or the error says that Linux 
     assert(/not permitted/i.test(await send()));
   }
   assertEquals(await send(), "");
-});
-
-/** Where `struct pt_regs` of x86-64 has what a function returns. */
-const AX = 80;
-
-kernelTest("kprobe programs run where a function begins and where it ends", { needs: [hasKprobes] }, () => {
-  const token = rootToken();
-  for (const isReturn of [false, true]) {
-    using seen = notes(token, 2);
-    using prog = progLoad(token, {
-      type: "kprobe",
-      license: "GPL",
-      insns: asm`
-          r6 = r1
-          call get_current_pid_tgid
-          r0 >>= 32
-          if r0 != ${Deno.pid} goto out
-          r2 = *(u64 *)(r6 +${AX})
-          r1 = map_value ${seen.fd} + 0 ll
-          *(u64 *)(r1 +8) = r2
-          r2 = 1
-          lock *(u64 *)(r1 +0) += r2
-        out:
-          r0 = 0
-          exit
-      `,
-    });
-    using event = kprobeEvent("__x64_sys_getpgid", isReturn);
-    let link: Fd | undefined;
-    if (kernelSince("5.15")() === undefined) {
-      link = linkCreate(token, { prog, target: { fd: event }, attachType: "perf_event" });
-    } else {
-      // Perf events take programs without a link there.
-      perfIoctl(event, PERF_EVENT_IOC_SET_BPF, prog.fd);
-      perfIoctl(event, PERF_EVENT_IOC_ENABLE, 0);
-    }
-    try {
-      const { pgid } = ownIds();
-      const [count, ax] = seen.read();
-      assertEquals(count, 1n, `return: ${isReturn}`);
-      if (isReturn) assertEquals(ax, BigInt(pgid));
-      if (link === undefined || kernelSince("6.6")() !== undefined) continue;
-      const info = objGetInfoByFd(token, link, { kind: "link" });
-      assert(info.type === "perf_event" && "event" in info);
-      const { event: about } = info;
-      assert(about.type === (isReturn ? "kretprobe" : "kprobe") && "funcName" in about, about.type as string);
-      assertEquals([about.funcName, about.offset], ["__x64_sys_getpgid", 0]);
-    } finally {
-      link?.close();
-    }
-  }
-});
-
-/** What the kernel says to a link to many functions; nothing where it has that. */
-function refusesMulti(token: RootToken): string | undefined {
-  using prog = simpleProg(token, "kprobe", { expectedAttachType: "trace_kprobe_multi" });
-  const kprobeMulti = { symbols: ["__x64_sys_getpgid"] };
-  try {
-    linkCreate(token, { prog, attachType: "trace_kprobe_multi", kprobeMulti }).close();
-    return undefined;
-  } catch (error) {
-    // A kernel that is too old is told about in the test.
-    if (error instanceof NotSupportedError) return undefined;
-    const message = error instanceof Error ? error.message : `${error}`;
-    return /EOPNOTSUPP/.test(message) ? "this kernel is built without CONFIG_FPROBE" : undefined;
-  }
-}
-
-kernelTest("one link runs a kprobe program at many functions, or the error says that Linux 5.18 has it", {
-  needs: [() => refusesMulti(rootToken())],
-}, () => {
-  const token = rootToken();
-  const attachType = "trace_kprobe_multi";
-  using seen = notes(token, 2);
-  const symbols = ["__x64_sys_getpgid", "__x64_sys_getsid"];
-  const cookies = [11n, 22n];
-  if (kernelSince("5.18")() !== undefined) {
-    using prog = simpleProg(token, "kprobe");
-    assertLacking(
-      () => linkCreate(token, { prog, attachType, kprobeMulti: { symbols } }),
-      "attach type trace_kprobe_multi",
-      "5.18",
-    );
-    return;
-  }
-  using prog = progLoad(token, {
-    type: "kprobe",
-    license: "GPL",
-    expectedAttachType: attachType,
-    // Sums up the cookies of this process's calls.
-    insns: asm`
-        r6 = r1
-        call get_current_pid_tgid
-        r0 >>= 32
-        if r0 != ${Deno.pid} goto out
-        r1 = r6
-        call get_attach_cookie
-        r1 = map_value ${seen.fd} + 0 ll
-        lock *(u64 *)(r1 +8) += r0
-        r2 = 1
-        lock *(u64 *)(r1 +0) += r2
-      out:
-        r0 = 0
-        exit
-    `,
-  });
-  using link = linkCreate(token, { prog, attachType, kprobeMulti: { symbols, cookies } });
-  ownIds();
-  assertEquals(seen.read(), [2n, 33n]);
-  if (kernelSince("6.6")() !== undefined) return;
-  const info = objGetInfoByFd(token, link, { kind: "link" });
-  assert(info.type === "kprobe_multi" && "addrs" in info);
-  assertEquals([info.count, info.addrs.length], [2, 2]);
-  if (kernelSince("6.9")() === undefined) assertEquals([...info.cookies].sort(), cookies);
-});
-
-/** BTF of `int main(int)` and `int replaced(int)`: type ids 3 and 4. */
-const MAIN = 3;
-const REPLACED = 4;
-
-function twoFunctions(): Uint8Array<ArrayBuffer> {
-  const btf = new BtfBytes();
-  const int = btf.int("int", 4, 1);
-  const proto = btf.funcProto(int, [["x", int]]);
-  assertEquals([btf.func("whole", proto, 1), btf.func("replaced", proto, 1)], [MAIN, REPLACED]);
-  return btf.bytes();
-}
-
-/** A program that returns what a function makes of 20, which is 21. */
-function replaceable(token: RootToken, btf: Fd): Fd {
-  return progLoad(token, {
-    type: "sched_cls",
-    license: "GPL",
-    btf: { fd: btf, funcInfo: { records: u32s(0, MAIN, 3, REPLACED), size: 8 } },
-    insns: asm`
-        r1 = 20
-        call replaced
-        exit
-      replaced:
-        r0 = r1
-        r0 += 1
-        exit
-    `,
-  });
-}
-
-/** What takes the function's place: it adds 100. */
-function replacement(token: RootToken, btf: Fd, target: Fd): Fd {
-  return progLoad(token, {
-    type: "ext",
-    license: "GPL",
-    btf: { fd: btf, funcInfo: { records: u32s(0, REPLACED), size: 8 } },
-    attachTo: target,
-    attachBtfId: REPLACED,
-    insns: asm`
-      r0 = r1
-      r0 += 100
-      exit
-    `,
-  });
-}
-
-const replacesFunctions = refusal((token) => {
-  using btf = btfLoad(token, twoFunctions());
-  using target = replaceable(token, btf);
-  using prog = replacement(token, btf, target);
-  return rawTracepointOpen(token, prog);
-});
-
-kernelTest("an ext program takes the place of a function of another program", {
-  needs: ["btf", replacesFunctions],
-}, () => {
-  const token = rootToken();
-  using btf = btfLoad(token, twoFunctions());
-  using target = replaceable(token, btf);
-  using other = replaceable(token, btf);
-  const run = (prog: Fd): number => progTestRun(token, prog, { data: new Uint8Array(64) }).returnValue;
-  assertEquals([run(target), run(other)], [21, 21]);
-  using prog = replacement(token, btf, target);
-  {
-    using _link = rawTracepointOpen(token, prog);
-    assertEquals([run(target), run(other)], [120, 21]);
-  }
-  assertEquals([run(target), run(other)], [21, 21]);
-  {
-    // Another program with the same function.
-    const options = { prog, target: { fd: other }, targetBtfId: REPLACED, attachType: 0 };
-    using _link = linkCreate(token, options);
-    assertEquals([run(target), run(other)], [21, 120]);
-  }
-  assertEquals([run(target), run(other)], [21, 21]);
 });
 
 kernelTest("a fsession program runs where a function begins and where it ends, or Linux 7.0 has it", {
