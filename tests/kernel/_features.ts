@@ -51,6 +51,8 @@ export interface Feature {
   readonly feature: string;
   /** The release that brought it. */
   readonly since: string;
+  /** Series of stable kernels that are older and got it later on. */
+  readonly backports?: readonly string[];
   /** What the try needs. */
   readonly needs?: readonly ProbeName[];
   /**
@@ -200,6 +202,7 @@ const FIELDS: readonly Feature[] = [
   {
     feature: "field cgroup.relative_fd of BPF_LINK_CREATE",
     since: "6.16",
+    backports: ["6.12"],
     needs: ["cgroup"],
     attempt(token) {
       using cgroup = makeCgroup("since");
