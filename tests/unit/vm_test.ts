@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater, assertStringIncludes, assertThrows
 import { parseJunit } from "../vm/_junit.ts";
 import { KERNELS, parseOptions } from "../vm/_options.ts";
 import { kernelsPage } from "../vm/_page.ts";
-import { formatResults, keptResults, type KernelResults, parseResults } from "../vm/_results.ts";
+import { formatResults, keptResults, type KernelResults, mergeResults, parseResults } from "../vm/_results.ts";
 import { lsmArgument } from "../vm/run.ts";
 
 Deno.test("parseOptions() takes all kernels and all tests where nothing is given", () => {
@@ -28,8 +28,9 @@ Deno.test("parseOptions() names what it does not understand", () => {
   for (const bad of ["latest", "../6.1"]) {
     assertThrows(() => parseOptions(["--kernel", bad]), RangeError, "a version such as");
   }
-  assertThrows(() => parseOptions(["--write", "--", "tests/kernel"]), TypeError, "only whole runs are kept");
-  assertThrows(() => parseOptions(["--write", "--quick"]), TypeError, "only whole runs are kept");
+  for (const bad of [["--quick"], ["--", "mapCreate"], ["--", "tests/unit/a_test.ts"]]) {
+    assertThrows(() => parseOptions(["--write", ...bad]), TypeError, "whole files of tests/kernel are kept");
+  }
   assertThrows(() => parseOptions(["--quick", "--", "tests/kernel"]), TypeError, "Cannot use --quick");
 });
 
@@ -73,6 +74,14 @@ Deno.test("formatResults() writes what parseResults() reads", () => {
   assertEquals(parseResults(formatResults(OLD)), OLD);
   const empty = { ...OLD, features: [], tests: [] };
   assertEquals(parseResults(formatResults(empty)), empty);
+});
+
+Deno.test("mergeResults() replaces the results of the files that ran", () => {
+  const test = (file: string, name: string, outcome: "passed" | "failed") => ({ file, name, outcome, reason: "" });
+  const before = { ...OLD, tests: [test("a", "gone", "passed"), test("b", "old", "failed"), test("c", "x", "passed")] };
+  const merged = mergeResults(before, { ...OLD, features: [], tests: [test("b", "new", "passed")] });
+  assertEquals(merged.tests, [before.tests[0], test("b", "new", "passed"), before.tests[2]]);
+  assertEquals(merged.features, OLD.features);
 });
 
 Deno.test("kernelsPage() shows features, counts, and why tests were skipped", () => {

@@ -38,10 +38,12 @@ export const USAGE: string =
   --kernel VERSION    a kernel to test on; repeatable (${KERNELS.join(", ")})
   --timeout SECONDS   the limit for each kernel (${TIME_LIMIT})
   --jobs N            how many kernels run at a time; each takes one CPU (1)
-  --write             keep the results in tests/vm/results/ and write docs/kernels.md from all that are there
+  --write             keep the results in tests/vm/results/, file by file, and write docs/kernels.md from all
   --quick             leave out the slowest tests, which depend on the kernel least
   -- ARGUMENT…        paths, words and options for deno task test:only; all of tests/kernel where left out
 `;
+
+const TEST_FILE = /^tests\/kernel\/\w+_test\.ts$/;
 
 function positive(option: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
@@ -75,8 +77,8 @@ export function parseOptions(all: readonly string[]): Options {
     if (/^[1-9][\w.+~-]*$/.test(kernel)) continue;
     throw new RangeError(`Cannot use --kernel ${kernel}: it takes a version such as ${KERNELS[0]}`);
   }
-  if (options.write && (options.quick || args.length > 0)) {
-    throw new TypeError("Cannot use --write with --quick or arguments after --: only whole runs are kept");
+  if (options.write && (options.quick || !args.every((arg) => TEST_FILE.test(arg)))) {
+    throw new TypeError("Cannot use --write with --quick or words to filter by: whole files of tests/kernel are kept");
   }
   if (options.quick && args.length > 0) throw new TypeError("Cannot use --quick with arguments after --");
   return {

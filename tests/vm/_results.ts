@@ -111,10 +111,31 @@ export function parseResults(text: string): KernelResults {
   };
 }
 
-/** Keeps the results of a kernel. */
-export async function keepResults(results: KernelResults): Promise<void> {
+/**
+ * Results of some files in the place of older ones of theirs.
+ *
+ * @param before What was kept.
+ * @param after What was seen since, on the same kernel.
+ * @returns Both, in the order of the files' names; features are as they were seen last.
+ */
+export function mergeResults(before: KernelResults, after: KernelResults): KernelResults {
+  const files = new Set(after.tests.map(({ file }) => file));
+  const others = before.tests.filter(({ file }) => !files.has(file));
+  const tests = [...others, ...after.tests].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+  return { ...after, features: after.features.length > 0 ? after.features : before.features, tests };
+}
+
+/**
+ * Keeps the results of a kernel.
+ *
+ * @param results The results.
+ * @param isWhole Whether they are of all files: else those of other files stay.
+ */
+export async function keepResults(results: KernelResults, isWhole: boolean): Promise<void> {
   await Deno.mkdir(FOLDER, { recursive: true });
-  await Deno.writeTextFile(`${FOLDER}/${results.kernel}.json`, formatResults(results));
+  const before = (await keptResults()).find(({ kernel }) => kernel === results.kernel);
+  const kept = isWhole || before === undefined ? results : mergeResults(before, results);
+  await Deno.writeTextFile(`${FOLDER}/${results.kernel}.json`, formatResults(kept));
 }
 
 /** What is kept of all kernels, oldest first. */

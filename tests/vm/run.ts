@@ -193,9 +193,9 @@ function count(tests: readonly Result[], outcome: Result["outcome"]): number {
   return tests.filter((test) => test.outcome === outcome).length;
 }
 
-async function writePage(outcomes: readonly Outcome[]): Promise<void> {
+async function writePage(outcomes: readonly Outcome[], isWhole: boolean): Promise<void> {
   for (const { results } of outcomes) {
-    if (results.tests.length > 0) await keepResults(results);
+    if (results.tests.length > 0) await keepResults(results, isWhole);
     else console.error(`kernel ${results.kernel}: nothing to keep`);
   }
   await Deno.writeTextFile(PAGE, kernelsPage(await keptResults()));
@@ -225,7 +225,7 @@ async function main(): Promise<number> {
 
   stopOnSignals();
   const outcomes = await runAll(options);
-  if (options.write && stopped === undefined) await writePage(outcomes);
+  if (options.write && stopped === undefined) await writePage(outcomes, options.args.length === 0);
   console.log();
   for (const { results: { kernel, release, tests }, problem } of outcomes) {
     const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((one) => count(tests, one));
