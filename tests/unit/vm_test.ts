@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes, assertThrows } from "@std/assert";
-import { parseJunit } from "../vm/_junit.ts";
+import { inFiles, parseJunit } from "../vm/_junit.ts";
 import { KERNELS, parseOptions } from "../vm/_options.ts";
 import { kernelsPage } from "../vm/_page.ts";
 import { formatResults, keptResults, type KernelResults, mergeResults, parseResults } from "../vm/_results.ts";
@@ -58,6 +58,13 @@ Deno.test("parseJunit() reads names, outcomes and reasons", () => {
     { file, name: "four()", outcome: "passed", reason: "" },
   ]);
   assertEquals(parseJunit(""), []);
+});
+
+Deno.test("inFiles() goes by what deno test announces", () => {
+  const results = parseJunit(XML);
+  const lines = ["\x1b[38;5;245mrunning 1 test from ./tests/x_test.ts", "ok", "running 3 tests from ./tests/y_test.ts"];
+  assertEquals(inFiles(results, lines).map(({ file }) => file.slice(8, 9)), ["x", "y", "y", "y"]);
+  assertThrows(() => inFiles(results, lines.slice(1)), RangeError, "4 results are from: 3 were announced");
 });
 
 const OLD: KernelResults = {

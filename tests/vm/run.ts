@@ -102,7 +102,11 @@ async function echo(prefix: string, stream: ReadableStream<Uint8Array>, keep?: (
   if (rest !== "") print(rest);
 }
 
-async function vmrun(kernel: string, args: readonly string[]): Promise<{ code: number; stdout: string; said: string }> {
+async function vmrun(
+  kernel: string,
+  args: readonly string[],
+  lines: string[] = [],
+): Promise<{ code: number; stdout: string; said: string }> {
   const child = new Deno.Command(VMRUN, {
     args: ["--kernel", kernel, ...args],
     cwd: ROOT,
@@ -119,7 +123,7 @@ async function vmrun(kernel: string, args: readonly string[]): Promise<{ code: n
     child.status,
     isFetch
       ? new Response(child.stdout).text().then((text) => void (stdout = text.trim()))
-      : echo(prefix, child.stdout),
+      : echo(prefix, child.stdout, (line) => void lines.push(line)),
     echo(prefix, child.stderr, (line) => void (said = line.startsWith("vmrun: ") ? line.slice(7) : said)),
   ]);
   running.delete(child);
@@ -142,19 +146,22 @@ export function lsmArgument(config: string): string | undefined {
 /** Runs the tests on one kernel. */
 async function runKernel(kernel: string, timeout: number, args: readonly string[]): Promise<Outcome> {
   const shared = await Deno.makeTempDir({ prefix: "bpf-vm-" });
+  const lines: string[] = [];
   try {
     const fetched = await vmrun(kernel, ["--fetch"]);
-    if (stopped !== undefined) return { results: await readShared(shared, kernel), problem: `stopped by ${stopped}` };
+    if (stopped !== undefined) {
+      return { results: await readShared(shared, kernel, lines), problem: `stopped by ${stopped}` };
+    }
     if (fetched.code !== 0) {
-      return { results: await readShared(shared, kernel), problem: `it cannot be had: ${fetched.said}` };
+      return { results: await readShared(shared, kernel, lines), problem: `it cannot be had: ${fetched.said}` };
     }
     const lsm = lsmArgument(await Deno.readTextFile(`${fetched.stdout}/config`));
     const { code, said } = await vmrun(kernel, [
       ...["--timeout", `${timeout}`, "--mem", `${MEMORY}`, "--env", "BPF_TEST_VM"],
       ...(lsm === undefined ? [] : ["--append", lsm]),
       ...["--rw", shared, "--time", "--", "sh", "-c", GUEST_SCRIPT, "sh", shared, Deno.execPath(), ...args],
-    ]);
-    const results = await readShared(shared, kernel);
+    ], lines);
+    const results = await readShared(shared, kernel, lines);
     if (stopped !== undefined) return { results, problem: `stopped by ${stopped}` };
     if (code === TIMED_OUT) return { results, problem: `not finished after ${timeout} seconds` };
     if (code === FAILED_ITSELF) return { results, problem: said };
