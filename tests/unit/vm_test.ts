@@ -62,8 +62,13 @@ Deno.test("parseJunit() reads names, outcomes and reasons", () => {
 
 Deno.test("inFiles() goes by what deno test announces", () => {
   const results = parseJunit(XML);
-  const lines = ["\x1b[38;5;245mrunning 1 test from ./tests/x_test.ts", "ok", "running 3 tests from ./tests/y_test.ts"];
-  assertEquals(inFiles(results, lines).map(({ file }) => file.slice(8, 9)), ["x", "y", "y", "y"]);
+  const lines = [
+    "\x1b[38;5;245mrunning 1 test from ./tests/x_test.ts\x1b[0m",
+    "ok",
+    "running 3 tests from ./tests/y_test.ts",
+  ];
+  const [x, y] = ["./tests/x_test.ts", "./tests/y_test.ts"];
+  assertEquals(inFiles(results, lines).map(({ file }) => file), [x, y, y, y]);
   assertThrows(() => inFiles(results, lines.slice(1)), RangeError, "4 results are from: 3 were announced");
 });
 

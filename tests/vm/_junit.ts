@@ -47,8 +47,8 @@ export function parseJunit(xml: string): Result[] {
   return results;
 }
 
-/** The line in which deno test says which file comes next, and how many tests it has. */
-const ANNOUNCEMENT = /running (\d+) tests? from (\S+)/;
+/** The line, coloured or not, in which deno test says which file comes next, and how many tests it has. */
+const ANNOUNCEMENT = /running (\d+) tests? from (\S+\.ts)/;
 
 /**
  * Puts results in the files that deno test said they are from: JUnit has the place of the call of `Deno.test()`, which

@@ -113,6 +113,11 @@ export function parseResults(text: string): KernelResults {
   };
 }
 
+/** Results by the names of their files, and in their order in each. */
+function inOrder(tests: readonly Result[]): Result[] {
+  return tests.toSorted((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+}
+
 /**
  * Results of some files in the place of older ones of theirs.
  *
@@ -123,8 +128,8 @@ export function parseResults(text: string): KernelResults {
 export function mergeResults(before: KernelResults, after: KernelResults): KernelResults {
   const files = new Set(after.tests.map(({ file }) => file));
   const others = before.tests.filter(({ file }) => !files.has(file));
-  const tests = [...others, ...after.tests].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
-  return { ...after, features: after.features.length > 0 ? after.features : before.features, tests };
+  const features = after.features.length > 0 ? after.features : before.features;
+  return { ...after, features, tests: inOrder([...others, ...after.tests]) };
 }
 
 /**
@@ -137,7 +142,10 @@ export async function keepResults(results: KernelResults, isWhole: boolean): Pro
   await Deno.mkdir(FOLDER, { recursive: true });
   const before = (await keptResults()).find(({ kernel }) => kernel === results.kernel);
   const kept = isWhole || before === undefined ? results : mergeResults(before, results);
-  await Deno.writeTextFile(`${FOLDER}/${results.kernel}.json`, formatResults(kept));
+  await Deno.writeTextFile(
+    `${FOLDER}/${results.kernel}.json`,
+    formatResults({ ...kept, tests: inOrder(kept.tests) }),
+  );
 }
 
 /** What is kept of all kernels, oldest first. */
