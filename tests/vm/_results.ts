@@ -5,7 +5,7 @@
  * @module
  */
 
-import { inFiles, parseJunit, type Result } from "./_junit.ts";
+import { parseJunit, type Result } from "./_junit.ts";
 
 /** A feature, and whether a kernel was seen to have it. */
 export interface SeenFeature {
@@ -44,13 +44,11 @@ function compareVersions(a: string, b: string): number {
  *
  * @param folder Where.
  * @param kernel The version that was asked for.
- * @param lines What it printed.
  * @returns Its results; none where it did not get to the end.
  */
-export async function readShared(folder: string, kernel: string, lines: readonly string[]): Promise<KernelResults> {
+export async function readShared(folder: string, kernel: string): Promise<KernelResults> {
   const read = (name: string): Promise<string> => Deno.readTextFile(`${folder}/${name}`).catch(() => "");
   const disabled = parseJunit(await read("disabled.xml")).map((test) => ({ ...test, name: test.name + DISABLED }));
-  const tests = parseJunit(await read("junit.xml"));
   const features = new Map<string, SeenFeature>();
   for (const line of (await read("features")).split("\n").filter(Boolean)) {
     const seen: SeenFeature = JSON.parse(line);
@@ -60,7 +58,7 @@ export async function readShared(folder: string, kernel: string, lines: readonly
     kernel,
     release: (await read("release")).trim(),
     features: [...features.values()],
-    tests: tests.length === 0 ? [] : inFiles([...tests, ...disabled], lines),
+    tests: [...parseJunit(await read("junit.xml")), ...disabled],
   };
 }
 

@@ -8,7 +8,7 @@
  */
 
 import { toolPath } from "../_tools.ts";
-import type { Result } from "./_junit.ts";
+import { inFiles, type Result } from "./_junit.ts";
 import { type Options, parseOptions, USAGE } from "./_options.ts";
 import { kernelsPage } from "./_page.ts";
 import { keepResults, keptResults, type KernelResults, readShared } from "./_results.ts";
@@ -70,6 +70,8 @@ function stopOnSignals(): void {
 interface Outcome {
   /** What the tests saw. */
   readonly results: KernelResults;
+  /** What the guest printed. */
+  readonly lines: readonly string[];
   /** Why it is not a good run; undefined where it is one. */
   readonly problem?: string;
 }
@@ -144,16 +146,20 @@ export function lsmArgument(config: string): string | undefined {
 }
 
 /** Runs the tests on one kernel. */
-async function runKernel(kernel: string, timeout: number, args: readonly string[]): Promise<Outcome> {
+async function runKernel(
+  kernel: string,
+  timeout: number,
+  args: readonly string[],
+  lines: string[],
+): Promise<Omit<Outcome, "lines">> {
   const shared = await Deno.makeTempDir({ prefix: "bpf-vm-" });
-  const lines: string[] = [];
   try {
     const fetched = await vmrun(kernel, ["--fetch"]);
     if (stopped !== undefined) {
-      return { results: await readShared(shared, kernel, lines), problem: `stopped by ${stopped}` };
+      return { results: await readShared(shared, kernel), problem: `stopped by ${stopped}` };
     }
     if (fetched.code !== 0) {
-      return { results: await readShared(shared, kernel, lines), problem: `it cannot be had: ${fetched.said}` };
+      return { results: await readShared(shared, kernel), problem: `it cannot be had: ${fetched.said}` };
     }
     const lsm = lsmArgument(await Deno.readTextFile(`${fetched.stdout}/config`));
     const { code, said } = await vmrun(kernel, [
@@ -161,7 +167,7 @@ async function runKernel(kernel: string, timeout: number, args: readonly string[
       ...(lsm === undefined ? [] : ["--append", lsm]),
       ...["--rw", shared, "--time", "--", "sh", "-c", GUEST_SCRIPT, "sh", shared, Deno.execPath(), ...args],
     ], lines);
-    const results = await readShared(shared, kernel, lines);
+    const results = await readShared(shared, kernel);
     if (stopped !== undefined) return { results, problem: `stopped by ${stopped}` };
     if (code === TIMED_OUT) return { results, problem: `not finished after ${timeout} seconds` };
     if (code === FAILED_ITSELF) return { results, problem: said };
@@ -189,7 +195,8 @@ async function runAll(options: Options): Promise<Outcome[]> {
   const worker = async (): Promise<void> => {
     for (const [index, kernel] of waiting) {
       if (stopped !== undefined) return;
-      outcomes[index] = await runKernel(kernel, timeout, args);
+      const lines: string[] = [];
+      outcomes[index] = { ...await runKernel(kernel, timeout, args, lines), lines };
     }
   };
   await Promise.all(Array.from({ length: jobs }, worker));
@@ -201,9 +208,14 @@ function count(tests: readonly Result[], outcome: Result["outcome"]): number {
 }
 
 async function writePage(outcomes: readonly Outcome[], isWhole: boolean): Promise<void> {
-  for (const { results } of outcomes) {
-    if (results.tests.length > 0) await keepResults(results, isWhole);
-    else console.error(`kernel ${results.kernel}: nothing to keep`);
+  for (const { results, lines } of outcomes) {
+    try {
+      if (results.tests.length === 0) throw new RangeError("Cannot keep results: there are none");
+      await keepResults({ ...results, tests: inFiles(results.tests, lines) }, isWhole);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      console.error(`kernel ${results.kernel}: ${error.message}`);
+    }
   }
   await Deno.writeTextFile(PAGE, kernelsPage(await keptResults()));
 }
