@@ -33,7 +33,7 @@ export interface EventsOptions {
 }
 
 /** After how many events in a row timers, signals and other work have their turn. */
-const EVENTS_A_TURN = 1024;
+const EVENTS_A_TURN = 512;
 
 /**
  * Events as they come, without end. Waiting keeps the process alive and costs nothing else. It ends when the signal
