@@ -204,7 +204,7 @@ async function rings(token: PermissionToken<"CAP_BPF">): Promise<Row[]> {
   };
   const expected = RECORDS * 5 + 1;
   const rows: Row[] = [];
-  for (const [what, limit, read] of [["ring drain()", 0.5, drain], ["ring events()", 1.5, iterate]] as const) {
+  for (const [what, limit, read] of [["ring drain()", 0.5, drain], ["ring events()", 3, iterate]] as const) {
     const costs = { ours: [] as number[], theirs: [] as number[] };
     for (let round = -2; round < RING_ROUNDS; round++) {
       const theirs = produce();
