@@ -246,6 +246,8 @@ export {
   attachSockmap,
   type AttachSockmapOptions,
   attachStructOps,
+  attachTc,
+  type AttachTcOptions,
   attachTcx,
   type AttachTcxOptions,
   attachTracepoint,
@@ -256,6 +258,8 @@ export {
   type AttachUprobeMultiOptions,
   type AttachUprobeOptions,
   attachXdp,
+  attachXdpByNetlink,
+  type AttachXdpByNetlinkOptions,
   type AttachXdpOptions,
   type CgroupAttachType,
   type CgroupIterOrder,
@@ -267,9 +271,14 @@ export {
   type ListPlace,
   type NetfilterFamily,
   type NetfilterHook,
+  NetlinkAttachment,
   type ProbeOptions,
+  queryTc,
+  queryXdp,
   type SockmapAttachType,
+  type TcFilter,
   type XdpMode,
+  type XdpState,
 } from "./links/mod.ts";
 
 // Codecs: C types as JavaScript values

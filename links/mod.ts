@@ -25,6 +25,17 @@ export {
   type NetfilterFamily,
   type NetfilterHook,
 } from "./netns.ts";
+export {
+  attachTc,
+  type AttachTcOptions,
+  attachXdpByNetlink,
+  type AttachXdpByNetlinkOptions,
+  NetlinkAttachment,
+  queryTc,
+  queryXdp,
+  type TcFilter,
+  type XdpState,
+} from "./netlink.ts";
 export { attachPerfEvent, attachTracepoint, type AttachTracepointOptions } from "./perf_event.ts";
 export {
   attachKprobe,
