@@ -57,6 +57,7 @@ export {
   openPidfd,
   type ReceiveOptions,
 } from "./ffi/fd_channel.ts";
+export { type DenoSocket, socketCookie, socketFd } from "./ffi/socket.ts";
 export { type KernelSymbol, KernelSymbols } from "./ffi/kallsyms.ts";
 export { openPath } from "./ffi/kernel_file.ts";
 
@@ -243,6 +244,8 @@ export {
   type AttachNetnsOptions,
   attachPerfEvent,
   attachRawTracepoint,
+  attachSocket,
+  type AttachSocketOptions,
   attachSockmap,
   type AttachSockmapOptions,
   attachStructOps,
@@ -271,12 +274,12 @@ export {
   type ListPlace,
   type NetfilterFamily,
   type NetfilterHook,
-  NetlinkAttachment,
   type ProbeOptions,
   queryTc,
   queryXdp,
   type SockmapAttachType,
   type TcFilter,
+  UnlinkedAttachment,
   type XdpMode,
   type XdpState,
 } from "./links/mod.ts";

@@ -15,7 +15,7 @@ export {
   type XdpMode,
 } from "./interface.ts";
 export { attachIter, type AttachIterOptions, type CgroupIterOrder, IterLink } from "./iter.ts";
-export { Attachment, Link, type LinkSource } from "./link.ts";
+export { Attachment, Link, type LinkSource, UnlinkedAttachment } from "./link.ts";
 export { attachSockmap, type AttachSockmapOptions, attachStructOps, type SockmapAttachType } from "./map.ts";
 export {
   attachNetfilter,
@@ -30,7 +30,6 @@ export {
   type AttachTcOptions,
   attachXdpByNetlink,
   type AttachXdpByNetlinkOptions,
-  NetlinkAttachment,
   queryTc,
   queryXdp,
   type TcFilter,
@@ -49,3 +48,4 @@ export {
   type ProbeOptions,
 } from "./probe.ts";
 export { attachRawTracepoint, attachTracing, type CookieOptions } from "./raw_tracepoint.ts";
+export { attachSocket, type AttachSocketOptions } from "./socket.ts";

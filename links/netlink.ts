@@ -24,8 +24,9 @@ import {
 } from "../ffi/netlink.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import type { AttachToken } from "../tokens/requirements.ts";
-import type { AnyToken, Handle } from "../tokens/token.ts";
+import type { AnyToken } from "../tokens/token.ts";
 import { type XdpMode, xdpModeFlags } from "./interface.ts";
+import { UnlinkedAttachment } from "./link.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
@@ -85,42 +86,6 @@ function numberIn(attributes: ReadonlyMap<number, Bytes>, type: number): number 
   return bytes.length === 4 ? view.getUint32(0, LITTLE_ENDIAN) : view.getUint8(0);
 }
 
-/** Something that netlink attached: it stays where nobody detaches it. */
-export class NetlinkAttachment implements Disposable, Handle {
-  readonly #detach: () => void;
-  #closed = false;
-
-  /**
-   * Remembers how to detach.
-   *
-   * @param detach Detaches what is still ours.
-   */
-  constructor(detach: () => void) {
-    this.#detach = detach;
-  }
-
-  /** Whether it was detached. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /**
-   * Detaches the program, unless another one has taken its place.
-   *
-   * @throws {SyscallError} What the kernel says.
-   */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#detach();
-  }
-
-  /** Detaches the program. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
-
 /** What `attachXdpByNetlink()` takes besides the program. */
 export interface AttachXdpByNetlinkOptions {
   /** The interface, by name or by index. */
@@ -158,7 +123,7 @@ export function attachXdpByNetlink(
   token: AttachToken<"link_create", "xdp">,
   prog: Fd,
   options: AttachXdpByNetlinkOptions,
-): NetlinkAttachment {
+): UnlinkedAttachment {
   token.assert({ command: "link_create", attachType: "xdp" }, "attach an XDP program");
   const { mode, replace } = options;
   const ifindex = interfaceIndex(options.interface);
@@ -173,7 +138,7 @@ export function attachXdpByNetlink(
     throw error;
   }
   return (token as AnyToken).adopt(
-    new NetlinkAttachment(() => {
+    new UnlinkedAttachment(() => {
       try {
         // Only what is ours goes.
         setXdp(ifindex, -1, modeFlags | XDP_FLAGS_REPLACE, kept.fd, "detach an XDP program");
@@ -286,7 +251,7 @@ export function attachTc(
   token: AttachToken<"link_create", "tcx_ingress">,
   prog: FdSource,
   options: AttachTcOptions,
-): NetlinkAttachment {
+): UnlinkedAttachment {
   token.assert({ command: "link_create", attachType: "tcx_ingress" }, "attach a traffic filter");
   const { direction, priority = 0, handle = 0, directAction = true, name = "bpf", replace = false } = options;
   if (!Number.isInteger(priority) || priority < 0 || priority > 0xffff) {
@@ -315,7 +280,7 @@ export function attachTc(
   const view = new DataView(echo.payload.buffer, echo.payload.byteOffset, echo.payload.length);
   const [given, info] = [view.getUint32(8, LITTLE_ENDIAN), view.getUint32(16, LITTLE_ENDIAN)];
   return (token as AnyToken).adopt(
-    new NetlinkAttachment(() => {
+    new UnlinkedAttachment(() => {
       // Somebody may have replaced it: only what has our program goes.
       const ours = queryTc(ifindex, direction).some((filter) =>
         filter.handle === given && filter.priority === info >>> 16 && filter.progId === id
