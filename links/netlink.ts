@@ -14,6 +14,7 @@ import {
   attributeString,
   attributeU32,
   netlinkCode,
+  type NetlinkRequest,
   NetlinkSocket,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -32,6 +33,7 @@ const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 const RTM_SETLINK = 19;
 const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
@@ -131,17 +133,20 @@ export function attachXdpByNetlink(
   const flags = modeFlags | (replace === undefined ? XDP_FLAGS_UPDATE_IF_NOEXIST : XDP_FLAGS_REPLACE);
   const expected = replace === undefined ? undefined : fdNumber(replace, "replace");
   const kept = keep(prog);
+  /** Only what is ours goes. */
+  const detach = (): void => setXdp(ifindex, -1, modeFlags | XDP_FLAGS_REPLACE, kept.fd, "detach an XDP program");
   try {
     setXdp(ifindex, kept.fd, flags, expected, "attach an XDP program");
   } catch (error) {
+    // Where the kernel's answer was lost, the program may be there all the same.
+    if (netlinkCode(error) === undefined) ignoring(detach);
     kept.close();
     throw error;
   }
   return (token as AnyToken).adopt(
     new UnlinkedAttachment(() => {
       try {
-        // Only what is ours goes.
-        setXdp(ifindex, -1, modeFlags | XDP_FLAGS_REPLACE, kept.fd, "detach an XDP program");
+        detach();
       } catch (error) {
         // Another program is there by now, or the interface is gone.
         const code = netlinkCode(error);
@@ -151,6 +156,15 @@ export function attachXdpByNetlink(
       }
     }),
   );
+}
+
+/** Tries something where another error is to be told. */
+function ignoring(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // The error that led here says more.
+  }
 }
 
 /** What XDP programs an interface has. */
@@ -221,18 +235,41 @@ export interface TcFilter {
   readonly directAction: boolean;
 }
 
-/** Makes the interface's clsact qdisc, where it is not there. */
-function addClsact(socket: NetlinkSocket, ifindex: number): void {
+/** What the clsact qdisc of an interface is asked by. */
+function clsact(ifindex: number): Pick<NetlinkRequest, "header" | "attributes"> {
+  const header = trafficHeader(ifindex, TC_H_CLSACT, CLSACT_HANDLE, 0);
+  return { header, attributes: [[TCA_KIND, attributeString("clsact")]] };
+}
+
+/** Makes the interface's clsact qdisc; false where it was there. */
+function addClsact(socket: NetlinkSocket, ifindex: number): boolean {
+  const action = "make the clsact qdisc of an interface";
   try {
-    socket.request({
-      type: RTM_NEWQDISC,
-      flags: NLM_F_CREATE | NLM_F_EXCL,
-      header: trafficHeader(ifindex, TC_H_CLSACT, CLSACT_HANDLE, 0),
-      attributes: [[TCA_KIND, attributeString("clsact")]],
-      action: "make the clsact qdisc of an interface",
-    });
+    socket.request({ type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_EXCL, ...clsact(ifindex), action });
+    return true;
   } catch (error) {
     if (netlinkCode(error) !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/** Takes back a qdisc that was made for a filter that could not be. */
+function removeClsact(ifindex: number): void {
+  using socket = new NetlinkSocket();
+  socket.request({ type: RTM_DELQDISC, ...clsact(ifindex), action: "remove the clsact qdisc of an interface" });
+}
+
+/** Adds a filter, and the qdisc for it; gives what the kernel chose for it. */
+function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; info: number } {
+  using socket = new NetlinkSocket();
+  const made = addClsact(socket, ifindex);
+  try {
+    const [{ payload }] = socket.request(request);
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    return { handle: view.getUint32(8, LITTLE_ENDIAN), info: view.getUint32(16, LITTLE_ENDIAN) };
+  } catch (error) {
+    if (made) ignoring(() => removeClsact(ifindex));
+    throw error;
   }
 }
 
@@ -261,9 +298,7 @@ export function attachTc(
   const ifindex = interfaceIndex(options.interface);
   const { id } = objGetInfoByFd(token, prog, { kind: "prog" });
   const parent = PARENTS[direction];
-  using socket = new NetlinkSocket();
-  addClsact(socket, ifindex);
-  const [echo] = socket.request({
+  const { handle: given, info } = addFilter(ifindex, {
     type: RTM_NEWTFILTER,
     flags: NLM_F_CREATE | NLM_F_ECHO | (replace ? NLM_F_REPLACE : NLM_F_EXCL),
     header: trafficHeader(ifindex, parent, handle, priority * 0x10000 + ALL_PROTOCOLS),
@@ -277,8 +312,6 @@ export function attachTc(
     ],
     action: "attach a traffic filter",
   });
-  const view = new DataView(echo.payload.buffer, echo.payload.byteOffset, echo.payload.length);
-  const [given, info] = [view.getUint32(8, LITTLE_ENDIAN), view.getUint32(16, LITTLE_ENDIAN)];
   return (token as AnyToken).adopt(
     new UnlinkedAttachment(() => {
       // Somebody may have replaced it: only what has our program goes.
