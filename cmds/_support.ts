@@ -72,6 +72,7 @@ const LATER_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> =
     fd_array: "5.14",
     attach_btf_id: "5.5",
   },
+  map_lookup_and_delete_elem: { flags: "5.14" },
   btf_load: { btf_token_fd: "6.9" },
   obj_pin: { path_fd: "6.5" },
   obj_get: { path_fd: "6.5" },
