@@ -134,7 +134,13 @@ export function deleteAll<K>(token: AnyToken, map: Fd, key: Codec<K>, wanted: It
   };
   try {
     for (const one of wanted) {
-      key.encode(view, count * key.size, one);
+      try {
+        key.encode(view, count * key.size, one);
+      } catch (error) {
+        // What came before the one that does not fit is deleted, as it would be one by one.
+        flush();
+        throw error;
+      }
       if (++count === size) flush();
     }
     flush();
@@ -145,9 +151,14 @@ export function deleteAll<K>(token: AnyToken, map: Fd, key: Codec<K>, wanted: It
 }
 
 /** Takes all elements out. */
-export function drain<K, V>(token: AnyToken, map: Fd, { key, value }: Codecs<K, V>): [K, V][] {
+export function drain<K, V>(
+  token: AnyToken,
+  map: Fd,
+  { key, value }: Codecs<K, V>,
+  lock: boolean | undefined,
+): [K, V][] {
   const entries: [K, V][] = [];
-  const chunks = chunksOf(token, map, true);
+  const chunks = chunksOf(token, map, { take: true, lock });
   try {
     while (true) {
       const chunk = chunks();

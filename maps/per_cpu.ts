@@ -61,7 +61,7 @@ export type Summand = number | bigint;
  * @throws {TypeError} For something else than numbers.
  */
 export function sum<V extends Summand>(values: readonly V[]): V {
-  return values.reduce((total, value) => (checkNumber(total) as number) + (checkNumber(value) as number) as V);
+  return values.map(checkNumber).reduce((total, value) => (total as number) + (value as number) as V);
 }
 
 /**
@@ -73,7 +73,7 @@ export function sum<V extends Summand>(values: readonly V[]): V {
  * @throws {TypeError} For something else than numbers.
  */
 export function max<V extends Summand>(values: readonly V[]): V {
-  return values.reduce((most, value) => checkNumber(value) > checkNumber(most) ? value : most);
+  return values.map(checkNumber).reduce((most, value) => value > most ? value : most);
 }
 
 function checkNumber<V>(value: V): V {

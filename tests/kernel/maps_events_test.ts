@@ -437,6 +437,8 @@ kernelTest("UserRingBuffer writes what a program drains, in its order, discarded
   {
     using lost = ring.reserve(8);
     assertEquals(lost?.bytes, new Uint8Array(8));
+    using empty = ring.reserve(0);
+    assertEquals(empty?.bytes.length, 0);
   }
   assertEquals([drained(), sums.get(0)], [10, 55n]);
   // A record that is reserved holds up those after it.
