@@ -27,10 +27,14 @@ export interface BitfieldMember<T> {
  * @param width Its bits.
  * @returns A field for `struct()`.
  * @throws {RangeError} For more bits than the type has.
+ * @throws {TypeError} For an integer of the other byte order.
  */
 export function bits<T>(base: Codec<T>, width: number): BitfieldMember<T> {
   if (!Number.isInteger(width) || width < 1 || width > 8 * base.size) {
     throw new RangeError(`Cannot make a bit-field of ${base.name}: ${width} bits are not from 1 to ${8 * base.size}`);
+  }
+  if (base instanceof IntegerCodec && base.bits > 8 && base.littleEndian !== LITTLE_ENDIAN) {
+    throw new TypeError(`Cannot make a bit-field of ${base.name}: it does not have the machine's byte order`);
   }
   return { base, width };
 }
@@ -39,7 +43,7 @@ export function bits<T>(base: Codec<T>, width: number): BitfieldMember<T> {
 export interface BitfieldOptions {
   /** Whether the first byte is the lowest. By default, as the machine has it. */
   readonly littleEndian?: boolean | undefined;
-  /** Whether there are values below zero. By default, where the type is an integer that has them. */
+  /** Whether there are values below zero. By default, where the type is an integer or enum that has them. */
   readonly signed?: boolean | undefined;
 }
 
@@ -67,7 +71,7 @@ export class BitfieldCodec<T> extends Codec<T> {
     this.#width = BigInt(width);
     this.#littleEndian = options.littleEndian ?? LITTLE_ENDIAN;
     this.#shift = BigInt(this.#littleEndian ? bit : 8 * this.size - bit - width);
-    this.#signed = options.signed ?? (base instanceof IntegerCodec && base.signed);
+    this.#signed = options.signed ?? ("signed" in base && base.signed === true);
     this.#scratch = new DataView(new ArrayBuffer(base.size));
     if (isTrusted(base)) trust(this);
   }
