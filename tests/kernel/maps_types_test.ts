@@ -30,7 +30,17 @@ import { onlineCpus, possibleCpus } from "../../ffi/cpus.ts";
 import { kernelTest } from "../_kernel_test.ts";
 import { vmlinuxId } from "./_btf_bytes.ts";
 import { keyValueBtf, minimalMap, tcpOpsSize } from "./_map_types.ts";
-import { clockEvent, makeCgroup, place, rootToken, simpleProg, trying, veth } from "./_objects.ts";
+import {
+  assertLacking,
+  clockEvent,
+  lackingFor,
+  makeCgroup,
+  place,
+  rootToken,
+  simpleProg,
+  trying,
+  veth,
+} from "./_objects.ts";
 import { cookieOf, listeningSocket, reusePortSocket, xdpSocket } from "./_sockets.ts";
 import { congestionControls, tcpOps } from "./_struct_ops.ts";
 
@@ -92,6 +102,22 @@ typeTest("percpu_array, percpu_hash, lru_percpu_hash: a value for each possible 
     assertEquals([map.sum(2), map.sum(3)], [5 * cpus, type === "percpu_array" ? 0 : undefined]);
     assertEquals([...map].find(([key]) => key === 1)?.[1], values);
     assertThrows(() => map.set(1, [1, 2, 3].slice(0, cpus - 1)), RangeError, `${cpus} possible CPUs`);
+    const last = cpus - 1;
+    if (lackingFor(() => map.getCpu(1, last)) === undefined) {
+      assertEquals([map.getCpu(1, last), map.getCpu(3, 0)], [values[last], type === "percpu_array" ? 0 : undefined]);
+      map.setCpu(1, last, 77).setCpu(3, last, 78);
+      const alone = values.map((_, cpu) => cpu === last ? 78 : 0);
+      assertEquals([map.get(1), map.get(3)], [[...values.slice(0, last), 77], alone]);
+      map.set(1, values);
+    } else {
+      for (const fn of [() => map.getCpu(1, last), () => map.setCpu(1, last, 77)]) {
+        assertLacking(fn, "flag BPF_F_CPU of map elements", "7.0");
+      }
+    }
+    for (const cpu of [-1, cpus, 0.5]) {
+      assertThrows(() => map.getCpu(1, cpu), RangeError, `cpu: ${cpu} is not an integer from 0 to ${last}`);
+    }
+    assertThrows(() => map.setCpu(1, 0, 2 ** 32), RangeError, "4294967296 is not an integer");
     using odd = BpfMap.create(token, { type, key: u32, value, maxEntries: 4 });
     odd.fill(0, { packets: 1, flag: 2 });
     assertEquals(odd.get(0), Array.from({ length: cpus }, () => ({ packets: 1, flag: 2 })));
