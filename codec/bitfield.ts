@@ -27,14 +27,10 @@ export interface BitfieldMember<T> {
  * @param width Its bits.
  * @returns A field for `struct()`.
  * @throws {RangeError} For more bits than the type has.
- * @throws {TypeError} For an integer of the other byte order.
  */
 export function bits<T>(base: Codec<T>, width: number): BitfieldMember<T> {
   if (!Number.isInteger(width) || width < 1 || width > 8 * base.size) {
     throw new RangeError(`Cannot make a bit-field of ${base.name}: ${width} bits are not from 1 to ${8 * base.size}`);
-  }
-  if (base instanceof IntegerCodec && base.bits > 8 && base.littleEndian !== LITTLE_ENDIAN) {
-    throw new TypeError(`Cannot make a bit-field of ${base.name}: it does not have the machine's byte order`);
   }
   return { base, width };
 }
@@ -64,12 +60,17 @@ export class BitfieldCodec<T> extends Codec<T> {
    * @param bit Its first bit, counted from the lowest of its first byte: 0 to 7. Big-endian machines count from the
    * highest.
    * @param options What the type that it is declared with does not tell.
+   * @throws {TypeError} For an integer of the other byte order.
    */
   constructor({ base, width }: BitfieldMember<T>, bit: number, options: BitfieldOptions = {}) {
     super(`${base.name} : ${width}`, Math.ceil((bit + width) / 8), 1);
     this.#base = base;
     this.#width = BigInt(width);
     this.#littleEndian = options.littleEndian ?? LITTLE_ENDIAN;
+    if (base instanceof IntegerCodec && base.bits > 8 && base.littleEndian !== this.#littleEndian) {
+      const order = this.#littleEndian ? "little" : "big";
+      throw new TypeError(`Cannot make a bit-field of ${base.name}: its bytes are to be in ${order}-endian order`);
+    }
     this.#shift = BigInt(this.#littleEndian ? bit : 8 * this.size - bit - width);
     this.#signed = options.signed ?? ("signed" in base && base.signed === true);
     this.#scratch = new DataView(new ArrayBuffer(base.size));

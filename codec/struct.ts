@@ -270,7 +270,7 @@ function checkFields(fields: StructFields): void {
  * @param fields The codecs by name.
  * @param options The name, whether it is packed, and its alignment.
  * @returns A codec of objects.
- * @throws {TypeError} For a field name that is a number.
+ * @throws {TypeError} For a field name that is a number, or a bit-field that is not of the machine's byte order.
  */
 export function struct<const F extends StructFields>(fields: F, options: StructOptions = {}): Codec<StructValue<F>> {
   checkFields(fields);
