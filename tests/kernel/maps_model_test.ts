@@ -17,6 +17,9 @@ const SEED = Number(Deno.env.get("MAPS_MODEL_SEED") ?? 0x3a9);
 /** Fewer where the machine is emulated. */
 const RUNS = Math.ceil(Number(Deno.env.get("MAPS_MODEL_RUNS") ?? 200) / SLOWNESS);
 
+/** These cost next to nothing. */
+const PERF_RUNS = 400;
+
 const ROOM = 24;
 const key = fc.nat(30);
 const keys = fc.array(key, { maxLength: 12 });
@@ -247,10 +250,10 @@ kernelTest("PerfReader ends, and reads nothing outside, whatever the ring's memo
         }
       },
     ),
-    { seed: SEED, numRuns: RUNS },
+    { seed: SEED, numRuns: PERF_RUNS },
   );
-  assertGreater(seen.count, RUNS / 4);
-  assertGreater(refused.count, RUNS / 20);
+  assertGreater(seen.count, PERF_RUNS / 10);
+  assertGreater(refused.count, PERF_RUNS / 20);
 });
 
 kernelTest("RingBuffer refuses a ring whose reader is said to be where none can be", {}, () => {
