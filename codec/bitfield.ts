@@ -74,7 +74,8 @@ export class BitfieldCodec<T> extends Codec<T> {
     this.#shift = BigInt(this.#littleEndian ? bit : 8 * this.size - bit - width);
     this.#signed = options.signed ?? ("signed" in base && base.signed === true);
     this.#scratch = new DataView(new ArrayBuffer(base.size));
-    if (isTrusted(base)) trust(this);
+    // A class of somebody's own that extends this one may decode otherwise.
+    if (new.target === BitfieldCodec && isTrusted(base)) trust(this);
   }
 
   /**

@@ -117,6 +117,7 @@ class Socket {
  */
 export class FdChannel implements Disposable {
   readonly #socket: Socket;
+  readonly #sending = new Set<Message>();
 
   /**
    * Takes over a connected socket, such as one that was inherited.
@@ -193,7 +194,11 @@ export class FdChannel implements Disposable {
     copy.set(data);
     const message = new Message(copy, fds.length);
     message.setFds(fds.map((fd, index) => fdNumber(fd, `fds[${index}]`)));
-    checked(kernel().sendmsg(this.fd, message.bytes, MSG_DONTWAIT | MSG_NOSIGNAL), "sendmsg", "send descriptors");
+    // Its bytes point at memory that it alone keeps: it has to be there until the call returns.
+    this.#sending.add(message);
+    const result = kernel().sendmsg(this.fd, message.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    this.#sending.delete(message);
+    checked(result, "sendmsg", "send descriptors");
   }
 
   /**

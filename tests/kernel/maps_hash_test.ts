@@ -201,6 +201,15 @@ kernelTest("BpfMap.setAll() tells how many were written where one fails", {}, ()
   const exists = assertThrows(() => other.setAll(pairs(10, 2005), { mode: "noexist" }), SyscallError, "EEXIST");
   assertEquals([(exists as SyscallError & { count: number }).count, other.count()], [0, 710]);
   assertEquals(other.setAll([]), 0);
+  assertThrows(() => map.setAll(5 as never), TypeError, "Cannot use entries: number is not iterable");
+  assertThrows(() => map.deleteAll(null as never), TypeError, "Cannot use keys: null is not iterable");
+  using small = hits(2);
+  const pair = assertThrows(
+    () => small.setAll([[1, 1n], 7 as never]),
+    TypeError,
+    "Cannot use entries: number is no pair",
+  );
+  assertEquals([(pair as TypeError & { count: number }).count, [...small]], [1, [[1, 1n]]]);
 });
 
 kernelTest("BpfMap.deleteAll() passes over keys that there are not, and BpfMap.drain() takes all", {}, () => {
@@ -442,6 +451,12 @@ kernelTest("BpfMap.create() names what is missing or wrong, and leaves nothing o
     "EINVAL",
   );
   wrong({ type: "mesh", key: u32, value: u64, maxEntries: 1 }, TypeError, '"mesh" is unknown');
+  wrong({ type: "hash", key: u32, value: u64 }, TypeError, "Cannot create a map of type hash: maxEntries is missing");
+  wrong({ type: "ringbuf" }, TypeError, "Cannot create a map of type ringbuf: maxEntries is missing");
+  for (const maxEntries of [0, 100, 5000, 3 * 4096]) {
+    wrong({ type: "ringbuf", maxEntries }, RangeError, `maxEntries ${maxEntries} is no power of two`);
+  }
+  wrong({ type: "array", key: u64, value: u64, maxEntries: 1 }, RangeError, "u64 has 8 bytes, and indexes have 4");
 });
 
 kernelTest("BpfMap takes codecs of one's own, which see no more than their bytes", {}, () => {

@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { isTrusted } from "../../../codec/trust.ts";
 import {
   array,
+  BitfieldCodec,
   bits,
   bool,
   bytes,
@@ -59,6 +61,17 @@ Deno.test("bits() of an enum with values below zero has them", () => {
   }
   assertEquals(encode(level, { level: "LOW", rest: 0 }), new Uint8Array([2, 0, 0, 0]));
   assertThrows(() => encode(level, { level: 2, rest: 0 }), RangeError, "Cannot encode level: 2 does not fit 2 bits");
+});
+
+Deno.test("a class that extends BitfieldCodec is not trusted with memory that must not be written to", () => {
+  class Scribbler extends BitfieldCodec<number> {
+    override decode(view: DataView<ArrayBuffer>, offset: number): number {
+      view.setUint8(offset, 0);
+      return 0;
+    }
+  }
+  const member = bits(u8, 3);
+  assertEquals([isTrusted(new BitfieldCodec(member, 0)), isTrusted(new Scribbler(member, 0))], [true, false]);
 });
 
 Deno.test("struct() refuses bit-fields of the other byte order", () => {
