@@ -7,7 +7,13 @@
 import { Attr, type AttrField } from "../ffi/attr.ts";
 import { kernel } from "../ffi/kernel.ts";
 import { parseRelease, type Release } from "../tokens/environment.ts";
-import { BPF_F_LINK, BPF_F_NO_USER_CONV, BPF_F_RB_OVERWRITE, BPF_F_SEGV_ON_FAULT } from "../uapi/constants.gen.ts";
+import {
+  BPF_F_CPU,
+  BPF_F_LINK,
+  BPF_F_NO_USER_CONV,
+  BPF_F_RB_OVERWRITE,
+  BPF_F_SEGV_ON_FAULT,
+} from "../uapi/constants.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { attachTypes, type CommandName, type MapType, mapTypes, progTypes } from "../uapi/enums.gen.ts";
 import { attachTypeSince, mapTypeSince, progTypeSince } from "../uapi/since.gen.ts";
@@ -72,6 +78,7 @@ const LATER_FIELDS: Readonly<Record<string, Readonly<Record<string, string>>>> =
     fd_array: "5.14",
     attach_btf_id: "5.5",
   },
+  map_lookup_and_delete_elem: { flags: "5.14" },
   btf_load: { btf_token_fd: "6.9" },
   obj_pin: { path_fd: "6.5" },
   obj_get: { path_fd: "6.5" },
@@ -128,12 +135,21 @@ const LATER_MAP_FLAGS: readonly (readonly [name: string, flag: number, since: st
   ["BPF_F_LINK", BPF_F_LINK, "6.4"],
 ];
 
+/** Flags of lookups and updates that came after the command. */
+function unknownElemFlag<C extends CommandName>(attr: Attr<C>, running: Release): Lacking | undefined {
+  const isSet = (attr.getU32("flags" as AttrField<C>) & BPF_F_CPU) !== 0;
+  return isSet && running < parseRelease("7.0")
+    ? { feature: "flag BPF_F_CPU of map elements", since: "7.0" }
+    : undefined;
+}
+
 /**
- * The newest flag of a map that came after the running kernel's release: what EINVAL is likely about.
+ * The newest flag of a map or an element that came after the running kernel's release: what EINVAL is likely about.
  *
  * @returns The flag and its release; undefined where the kernel should know every flag that is set.
  */
 export function unknownFlag<C extends CommandName>(attr: Attr<C>, running: Release): Lacking | undefined {
+  if (attr.command === "map_lookup_elem" || attr.command === "map_update_elem") return unknownElemFlag(attr, running);
   if (attr.command !== "map_create") return undefined;
   const flags = attr.getU32("map_flags" as AttrField<C>);
   for (const [name, flag, since] of LATER_MAP_FLAGS) {

@@ -248,7 +248,9 @@ export class MapElemCall {
     const flags = command === "map_update_elem" ? updateFlags(options) : BigInt(options.flags ?? 0);
     if (command === "map_get_next_key") (attr as Attr<"map_get_next_key">).pointer("next_key", this.value);
     else if (command !== "map_delete_elem") {
-      (attr as Attr<"map_update_elem">).pointer("value", this.value).u64("flags", flags);
+      (attr as Attr<"map_update_elem">).pointer("value", this.value);
+      // Not written where there are none: an error may be blamed on a field that is.
+      if (flags !== 0n) (attr as Attr<"map_update_elem">).u64("flags", flags);
     }
     this.#token = token;
     this.#attr = attr;

@@ -39,7 +39,7 @@ export function bits<T>(base: Codec<T>, width: number): BitfieldMember<T> {
 export interface BitfieldOptions {
   /** Whether the first byte is the lowest. By default, as the machine has it. */
   readonly littleEndian?: boolean | undefined;
-  /** Whether there are values below zero. By default, where the type is an integer that has them. */
+  /** Whether there are values below zero. By default, where the type is an integer or enum that has them. */
   readonly signed?: boolean | undefined;
 }
 
@@ -60,16 +60,22 @@ export class BitfieldCodec<T> extends Codec<T> {
    * @param bit Its first bit, counted from the lowest of its first byte: 0 to 7. Big-endian machines count from the
    * highest.
    * @param options What the type that it is declared with does not tell.
+   * @throws {TypeError} For an integer of the other byte order.
    */
   constructor({ base, width }: BitfieldMember<T>, bit: number, options: BitfieldOptions = {}) {
     super(`${base.name} : ${width}`, Math.ceil((bit + width) / 8), 1);
     this.#base = base;
     this.#width = BigInt(width);
     this.#littleEndian = options.littleEndian ?? LITTLE_ENDIAN;
+    if (base instanceof IntegerCodec && base.bits > 8 && base.littleEndian !== this.#littleEndian) {
+      const order = this.#littleEndian ? "little" : "big";
+      throw new TypeError(`Cannot make a bit-field of ${base.name}: its bytes are to be in ${order}-endian order`);
+    }
     this.#shift = BigInt(this.#littleEndian ? bit : 8 * this.size - bit - width);
-    this.#signed = options.signed ?? (base instanceof IntegerCodec && base.signed);
+    this.#signed = options.signed ?? ("signed" in base && base.signed === true);
     this.#scratch = new DataView(new ArrayBuffer(base.size));
-    if (isTrusted(base)) trust(this);
+    // A class of somebody's own that extends this one may decode otherwise.
+    if (new.target === BitfieldCodec && isTrusted(base)) trust(this);
   }
 
   /**

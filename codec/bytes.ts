@@ -11,7 +11,7 @@ import { trust, trustAs } from "./trust.ts";
 type View = DataView<ArrayBuffer>;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function memory(view: View, offset: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(view.buffer, view.byteOffset + offset, length);
@@ -54,9 +54,12 @@ class StringCodec extends Codec<string> {
   encode(view: View, offset: number, value: string): void {
     if (typeof value !== "string") wrongType(this.name, value, "a string");
     if (value.includes("\0")) misfit(this.name, "it contains a NUL character");
+    // A lone surrogate would be written as another character: two strings, one key.
+    if (!value.isWellFormed()) misfit(this.name, "it contains half of a surrogate pair");
     const target = memory(view, offset, this.size);
     const text = encoder.encode(value);
-    if (text.length >= this.size) {
+    // An array without elements has no room for a NUL, and is an empty string all the same.
+    if (text.length >= this.size && (text.length > 0 || this.size > 0)) {
       misfit(this.name, `${text.length} bytes of UTF-8 are more than the limit of ${Math.max(0, this.size - 1)}`);
     }
     target.fill(0).set(text);

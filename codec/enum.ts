@@ -10,12 +10,15 @@ import { type IntegerCodec, u32 } from "./integers.ts";
 import { trustAs } from "./trust.ts";
 
 class EnumCodec<N extends string, T extends number | bigint> extends Codec<N | T> {
+  /** Whether there are values below zero, for bit-fields. */
+  readonly signed: boolean;
   readonly #base: IntegerCodec<T>;
   readonly #values: ReadonlyMap<string, T>;
   readonly #names: ReadonlyMap<T, N>;
 
   constructor(values: Readonly<Record<N, T>>, base: IntegerCodec<T>, name: string) {
     super(name, base.size, base.alignment);
+    this.signed = base.signed;
     const entries = Object.entries(values) as [N, T][];
     // Of names that share a value the first is told, as C debuggers do.
     this.#names = new Map(entries.map(([key, value]): [T, N] => [value, key]).reverse());

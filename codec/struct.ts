@@ -116,6 +116,17 @@ function compile<T>(
   }
 }
 
+/** Whether members write every bit of a struct. */
+function coversAll(members: readonly StructMember[], size: number): boolean {
+  if (members.some(({ codec }) => codec instanceof BitfieldCodec)) return false;
+  let end = 0;
+  for (const { offset, codec } of members.toSorted((a, b) => a.offset - b.offset)) {
+    if (offset > end) return false;
+    end = Math.max(end, offset + codec.size);
+  }
+  return end === size;
+}
+
 class StructCodec<T extends object> extends Codec<T> {
   readonly #names: readonly string[];
   readonly #offsets: readonly number[];
@@ -137,8 +148,7 @@ class StructCodec<T extends object> extends Codec<T> {
     this.#codecs = told.map((member) => member.codec);
     this.#alone = told.filter(({ group }) => group === undefined);
     this.#groups = Map.groupBy(told.filter(({ group }) => group !== undefined), ({ group }) => group as number);
-    const plain = this.#alone.every(({ codec }) => !(codec instanceof BitfieldCodec));
-    this.#sparse = !plain || this.#alone.reduce((sum, { codec }) => sum + codec.size, 0) !== size;
+    this.#sparse = !coversAll(this.#alone, size);
   }
 
   /** Where a member starts; undefined where there is none of that name. */
@@ -260,7 +270,7 @@ function checkFields(fields: StructFields): void {
  * @param fields The codecs by name.
  * @param options The name, whether it is packed, and its alignment.
  * @returns A codec of objects.
- * @throws {TypeError} For a field name that is a number.
+ * @throws {TypeError} For a field name that is a number, or a bit-field that is not of the machine's byte order.
  */
 export function struct<const F extends StructFields>(fields: F, options: StructOptions = {}): Codec<StructValue<F>> {
   checkFields(fields);

@@ -8,14 +8,15 @@ import { NotSupportedError, SyscallError } from "../errors.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { Epoll } from "./epoll.ts";
 import { Fd, fdNumber, type FdSource } from "./fd.ts";
-import { type Bytes, kernel, MSGHDR_SIZE } from "./kernel.ts";
-import { addressOf, allocate, LITTLE_ENDIAN } from "./memory.ts";
+import { Message } from "./_fd_message.ts";
+import { type Bytes, kernel } from "./kernel.ts";
+import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
+/** Neither connecting to a full queue nor accepting what somebody else took may hold up the main thread. */
+const SOCK_NONBLOCK = 0o4000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -24,8 +25,6 @@ const MSG_TRUNC = 0x20;
 
 /** The most descriptors that the kernel passes at once. C name: `SCM_MAX_FD`. */
 const MAX_FDS = 253;
-/** `struct cmsghdr`: u64 length, int level, int type. */
-const CMSGHDR_SIZE = 16;
 /** A UNIX socket's address: u16 family, then the path and a NUL. */
 const MAX_PATH = 107;
 const MAX_DATA = 65536;
@@ -63,73 +62,39 @@ function address(path: string): Bytes {
 }
 
 function newSocket(): Fd {
-  return Fd.own(checked(kernel().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), "socket", "make a UNIX socket"));
+  const type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  return Fd.own(checked(kernel().socket(AF_UNIX, type, 0), "socket", "make a UNIX socket"));
 }
 
-/** Waits until a descriptor is readable. */
-async function readable(fd: Fd, { signal }: ReceiveOptions): Promise<void> {
-  signal?.throwIfAborted();
-  using epoll = new Epoll([fd]);
-  const wake = (): void => epoll.wake();
-  signal?.addEventListener("abort", wake);
-  try {
-    await epoll.wait();
-  } finally {
-    signal?.removeEventListener("abort", wake);
-  }
-  signal?.throwIfAborted();
-}
+/** A socket that is waited for. */
+class Socket {
+  readonly fd: Fd;
+  /** A descriptor that is closed wakes nobody by itself. */
+  readonly #waiting = new Set<() => void>();
 
-/** A message for sendmsg(2) and recvmsg(2), with the memory that it points at. */
-class Message {
-  readonly bytes: Bytes = allocate(MSGHDR_SIZE);
-  readonly control: Bytes;
-  readonly data: Bytes;
-  readonly #vector: Bytes = allocate(16);
-
-  constructor(data: Bytes, fds: number) {
-    this.data = data;
-    this.control = allocate(fds === 0 ? 0 : CMSGHDR_SIZE + Math.ceil(4 * fds / 8) * 8);
-    const vector = new DataView(this.#vector.buffer);
-    vector.setBigUint64(0, addressOf(data), LITTLE_ENDIAN);
-    vector.setBigUint64(8, BigInt(data.length), LITTLE_ENDIAN);
-    const view = new DataView(this.bytes.buffer);
-    view.setBigUint64(16, addressOf(this.#vector), LITTLE_ENDIAN);
-    view.setBigUint64(24, 1n, LITTLE_ENDIAN);
-    view.setBigUint64(32, addressOf(this.control), LITTLE_ENDIAN);
-    view.setBigUint64(40, BigInt(this.control.length), LITTLE_ENDIAN);
+  constructor(fd: Fd) {
+    this.fd = fd;
   }
 
-  /** Writes the control message. */
-  setFds(fds: readonly number[]): void {
-    if (fds.length === 0) return;
-    const view = new DataView(this.control.buffer);
-    view.setBigUint64(0, BigInt(CMSGHDR_SIZE + 4 * fds.length), LITTLE_ENDIAN);
-    view.setInt32(8, SOL_SOCKET, LITTLE_ENDIAN);
-    view.setInt32(12, SCM_RIGHTS, LITTLE_ENDIAN);
-    fds.forEach((fd, index) => view.setInt32(CMSGHDR_SIZE + 4 * index, fd, LITTLE_ENDIAN));
-  }
-
-  /** The descriptors of the control messages that came. */
-  fds(): number[] {
-    const header = new DataView(this.bytes.buffer);
-    const end = Math.min(Number(header.getBigUint64(40, LITTLE_ENDIAN)), this.control.length);
-    const view = new DataView(this.control.buffer);
-    const found: number[] = [];
-    for (let at = 0; at + CMSGHDR_SIZE <= end;) {
-      const length = Number(view.getBigUint64(at, LITTLE_ENDIAN));
-      if (length < CMSGHDR_SIZE || at + length > end) break;
-      const [level, type] = [view.getInt32(at + 8, LITTLE_ENDIAN), view.getInt32(at + 12, LITTLE_ENDIAN)];
-      if (level === SOL_SOCKET && type === SCM_RIGHTS) {
-        for (let fd = at + CMSGHDR_SIZE; fd + 4 <= at + length; fd += 4) found.push(view.getInt32(fd, LITTLE_ENDIAN));
-      }
-      at += Math.ceil(length / 8) * 8;
+  /** Waits until it is readable, or closed. */
+  async readable({ signal }: ReceiveOptions): Promise<void> {
+    signal?.throwIfAborted();
+    using epoll = new Epoll([this.fd]);
+    const wake = (): void => epoll.wake();
+    signal?.addEventListener("abort", wake);
+    this.#waiting.add(wake);
+    try {
+      await epoll.wait();
+    } finally {
+      signal?.removeEventListener("abort", wake);
+      this.#waiting.delete(wake);
     }
-    return found;
+    signal?.throwIfAborted();
   }
 
-  get flags(): number {
-    return new DataView(this.bytes.buffer).getInt32(48, LITTLE_ENDIAN);
+  close(): void {
+    this.fd.close();
+    for (const wake of this.#waiting) wake();
   }
 }
 
@@ -151,7 +116,8 @@ class Message {
  * ```
  */
 export class FdChannel implements Disposable {
-  readonly #socket: Fd;
+  readonly #socket: Socket;
+  readonly #sending = new Set<Message>();
 
   /**
    * Takes over a connected socket, such as one that was inherited.
@@ -159,7 +125,7 @@ export class FdChannel implements Disposable {
    * @param socket The socket, of type SOCK_SEQPACKET.
    */
   constructor(socket: Fd | number) {
-    this.#socket = typeof socket === "number" ? Fd.own(socket) : socket;
+    this.#socket = new Socket(typeof socket === "number" ? Fd.own(socket) : socket);
   }
 
   /**
@@ -185,7 +151,7 @@ export class FdChannel implements Disposable {
    *
    * @param path The path; one that starts with `@` is in the abstract namespace.
    * @returns The connected end.
-   * @throws {SyscallError} ENOENT and ECONNREFUSED where nobody listens there.
+   * @throws {SyscallError} ENOENT and ECONNREFUSED where nobody listens there; EAGAIN where too many wait to be accepted.
    */
   static connect(path: string): FdChannel {
     const socket = newSocket();
@@ -200,12 +166,12 @@ export class FdChannel implements Disposable {
 
   /** The socket's descriptor. */
   get fd(): number {
-    return this.#socket.as("channel");
+    return this.#socket.fd.as("channel");
   }
 
   /** The socket's owner, which can be made inheritable. */
   get descriptor(): Fd {
-    return this.#socket;
+    return this.#socket.fd;
   }
 
   /**
@@ -228,7 +194,11 @@ export class FdChannel implements Disposable {
     copy.set(data);
     const message = new Message(copy, fds.length);
     message.setFds(fds.map((fd, index) => fdNumber(fd, `fds[${index}]`)));
-    checked(kernel().sendmsg(this.fd, message.bytes, MSG_DONTWAIT | MSG_NOSIGNAL), "sendmsg", "send descriptors");
+    // Its bytes point at memory that it alone keeps: it has to be there until the call returns.
+    this.#sending.add(message);
+    const result = kernel().sendmsg(this.fd, message.bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    this.#sending.delete(message);
+    checked(result, "sendmsg", "send descriptors");
   }
 
   /**
@@ -236,6 +206,8 @@ export class FdChannel implements Disposable {
    *
    * @param options What ends the wait.
    * @returns The message; undefined where the other end was closed.
+   * @throws {unknown} The signal's reason, once it aborts.
+   * @throws {TypeError} Where this end is closed, also meanwhile.
    * @throws {SyscallError} Where recvmsg(2) fails, or descriptors were lost for want of room in this process.
    */
   async receive(options: ReceiveOptions = {}): Promise<FdMessage | undefined> {
@@ -244,7 +216,7 @@ export class FdChannel implements Disposable {
       const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
       const length = kernel().recvmsg(this.fd, message.bytes, flags);
       if (length === -errnos.EAGAIN) {
-        await readable(this.#socket, options);
+        await this.#socket.readable(options);
         continue;
       }
       checked(length, "recvmsg", "receive descriptors");
@@ -258,7 +230,10 @@ export class FdChannel implements Disposable {
           hint: "not all of them found room, and those that did were closed",
         });
       }
-      return length === 0 ? undefined : { fds, data: message.data.slice(0, length) };
+      if (length > 0) return { fds, data: message.data.slice(0, length) };
+      // A message without data, which this library sends none of.
+      for (const fd of fds) fd.close();
+      return undefined;
     }
   }
 
@@ -275,7 +250,7 @@ export class FdChannel implements Disposable {
 
 /** A UNIX socket that others connect to. */
 export class FdListener implements Disposable {
-  readonly #socket: Fd;
+  readonly #socket: Socket;
 
   /**
    * Listens.
@@ -289,7 +264,7 @@ export class FdListener implements Disposable {
     try {
       checked(kernel().bind(socket.fd, address(path)), "bind", `listen at ${path}`);
       checked(kernel().listen(socket.fd, 16), "listen", `listen at ${path}`);
-      this.#socket = socket;
+      this.#socket = new Socket(socket);
     } catch (error) {
       socket.close();
       throw error;
@@ -301,12 +276,17 @@ export class FdListener implements Disposable {
    *
    * @param options What ends the wait.
    * @returns The connected end.
+   * @throws {unknown} The signal's reason, once it aborts.
+   * @throws {TypeError} Where the listener is closed, also meanwhile.
    */
   async accept(options: ReceiveOptions = {}): Promise<FdChannel> {
-    await readable(this.#socket, options);
-    return new FdChannel(
-      Fd.own(checked(kernel().accept(this.#socket.as("listener"), SOCK_CLOEXEC), "accept4", "accept a connection")),
-    );
+    while (true) {
+      await this.#socket.readable(options);
+      const result = kernel().accept(this.#socket.fd.as("listener"), SOCK_CLOEXEC);
+      // Somebody else, who waited too, was faster.
+      if (result === -errnos.EAGAIN) continue;
+      return new FdChannel(Fd.own(checked(result, "accept4", "accept a connection")));
+    }
   }
 
   /** Stops listening. */

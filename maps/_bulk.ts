@@ -25,6 +25,11 @@ function countOf(error: unknown): number {
   return error instanceof Error && "count" in error ? (error as BatchError).count : 0;
 }
 
+function checkIterable(name: string, given: unknown): void {
+  if (typeof (given as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === "function") return;
+  throw new TypeError(`Cannot use ${name}: ${given === null ? "null" : typeof given} is not iterable`);
+}
+
 /** Writes many elements; gives how many. */
 export function setAll<K, V, W>(
   token: AnyToken,
@@ -39,6 +44,7 @@ export function setAll<K, V, W>(
   },
 ): number {
   const { mode = "any", lock = false, set } = options;
+  checkIterable("entries", entries);
   const size = chunkCount(key.size, value.size, Number.MAX_SAFE_INTEGER);
   const [keys, values] = [allocate(size * key.size), allocate(size * value.size)];
   const [keyView, valueView] = [new DataView(keys.buffer), new DataView(values.buffer)];
@@ -70,7 +76,12 @@ export function setAll<K, V, W>(
     count = 0;
   };
   try {
-    for (const [oneKey, oneValue] of entries) {
+    for (const entry of entries) {
+      if (!Array.isArray(entry)) {
+        flush();
+        throw new TypeError(`Cannot use entries: ${typeof entry} is no pair of key and value`);
+      }
+      const [oneKey, oneValue] = entry;
       if (!batches) {
         set(oneKey, oneValue);
         done++;
@@ -95,6 +106,7 @@ export function setAll<K, V, W>(
 
 /** Deletes many elements; gives how many there were. */
 export function deleteAll<K>(token: AnyToken, map: Fd, key: Codec<K>, wanted: Iterable<K>): number {
+  checkIterable("keys", wanted);
   const size = chunkCount(key.size, 0, 16 * 1024);
   const keys = allocate(size * key.size);
   const view = new DataView(keys.buffer);
@@ -134,7 +146,13 @@ export function deleteAll<K>(token: AnyToken, map: Fd, key: Codec<K>, wanted: It
   };
   try {
     for (const one of wanted) {
-      key.encode(view, count * key.size, one);
+      try {
+        key.encode(view, count * key.size, one);
+      } catch (error) {
+        // What came before the one that does not fit is deleted, as it would be one by one.
+        flush();
+        throw error;
+      }
       if (++count === size) flush();
     }
     flush();
@@ -145,9 +163,14 @@ export function deleteAll<K>(token: AnyToken, map: Fd, key: Codec<K>, wanted: It
 }
 
 /** Takes all elements out. */
-export function drain<K, V>(token: AnyToken, map: Fd, { key, value }: Codecs<K, V>): [K, V][] {
+export function drain<K, V>(
+  token: AnyToken,
+  map: Fd,
+  { key, value }: Codecs<K, V>,
+  lock: boolean | undefined,
+): [K, V][] {
   const entries: [K, V][] = [];
-  const chunks = chunksOf(token, map, true);
+  const chunks = chunksOf(token, map, { take: true, lock });
   try {
     while (true) {
       const chunk = chunks();

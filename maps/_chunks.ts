@@ -12,6 +12,7 @@ import type { Fd } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import { allocate } from "../ffi/memory.ts";
 import type { AnyToken } from "../tokens/token.ts";
+import { BPF_F_LOCK } from "../uapi/constants.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 
@@ -44,7 +45,6 @@ const STABLE: ReadonlySet<number> = new Set([
   mapTypes.hash_of_maps,
   mapTypes.array,
   mapTypes.percpu_array,
-  mapTypes.array_of_maps,
 ]);
 
 /** Types whose keys are indexes: the key after one that is empty is the next index, not the first. */
@@ -72,27 +72,35 @@ export function lacksBatches(error: unknown): boolean {
   return error instanceof SyscallError && (error.errno === errnos.ENOTSUPP || error.errno === errnos.EOPNOTSUPP);
 }
 
-/**
- * A map's elements, each that is there throughout exactly once.
- *
- * @param take Whether each is deleted as it is read.
- */
-export function chunksOf(token: AnyToken, map: Fd, take = false): Chunks {
+/** How elements are read. */
+export interface ReadOptions {
+  /** Whether each is deleted as it is read. @default {false} */
+  readonly take?: boolean;
+  /** Whether the values' `bpf_spin_lock` is taken. @default {false} */
+  readonly lock?: boolean | undefined;
+}
+
+/** A map's elements, each that is there throughout exactly once. */
+export function chunksOf(token: AnyToken, map: Fd, options: ReadOptions = {}): Chunks {
   const { type, keySize } = mapShape(token, map);
+  const { take = false } = options;
+  const seen = new Set<string>();
   // Where a key that is gone leads back to the first, what was seen already has to be remembered. What is taken out as
   // it is read cannot come twice.
   const once = (chunks: Chunks, sure: ReadonlySet<number>): Chunks =>
-    take || sure.has(type) ? chunks : withoutRepeats(chunks, keySize);
-  const one = (): Chunks => once(singles(token, map, take), INDEXED);
+    take || sure.has(type) ? chunks : withoutRepeats(chunks, keySize, seen);
+  const one = (): Chunks => once(singles(token, map, options), INDEXED);
   const command = take ? "map_lookup_and_delete_batch" : "map_lookup_batch";
   if (!token.check({ command }).allowed) return one();
-  let chunks = once(batches(token, map, take), STABLE);
+  let chunks = once(batches(token, map, options), STABLE);
   let first = true;
   return () => {
     try {
       return chunks();
     } catch (error) {
-      if (!first || !lacksBatches(error)) throw error;
+      // EINTR: what came next was gone several times in a row. Kernels before 6.14 go no further then.
+      const stuck = error instanceof SyscallError && error.errno === errnos.EINTR;
+      if (!stuck && !(first && lacksBatches(error))) throw error;
       chunks = one();
       return chunks();
     } finally {
@@ -101,8 +109,9 @@ export function chunksOf(token: AnyToken, map: Fd, take = false): Chunks {
   };
 }
 
-function batches(token: AnyToken, map: Fd, take: boolean): Chunks {
+function batches(token: AnyToken, map: Fd, { take = false, lock = false }: ReadOptions): Chunks {
   const { keySize, valueSize, maxEntries } = mapShape(token, map);
+  const elemFlags = lock ? BPF_F_LOCK : 0;
   const lookup = take ? mapLookupAndDeleteBatch : mapLookupBatch;
   let size = chunkCount(keySize, valueSize, maxEntries);
   let [keys, values] = [allocate(size * keySize), allocate(size * valueSize)];
@@ -113,7 +122,7 @@ function batches(token: AnyToken, map: Fd, take: boolean): Chunks {
   const read = (): BatchResult => {
     while (true) {
       try {
-        return lookup(token, map, { keys, values, count: size, inBatch, outBatch });
+        return lookup(token, map, { keys, values, count: size, inBatch, outBatch, elemFlags });
       } catch (error) {
         // One bucket holds more than there is room for.
         if (!(error instanceof SyscallError) || error.errno !== errnos.ENOSPC || size >= 2 * maxEntries) throw error;
@@ -133,36 +142,54 @@ function batches(token: AnyToken, map: Fd, take: boolean): Chunks {
   };
 }
 
-function singles(token: AnyToken, map: Fd, take: boolean): Chunks {
+function singles(token: AnyToken, map: Fd, { take = false, lock = false }: ReadOptions): Chunks {
   const { keySize, valueSize } = mapShape(token, map);
   const next = new MapElemCall(token, map, "map_get_next_key");
-  const lookup = new MapElemCall(token, map, take ? "map_lookup_and_delete_elem" : "map_lookup_elem");
+  const command = take ? "map_lookup_and_delete_elem" : "map_lookup_elem";
+  const lookup = new MapElemCall(token, map, command, { flags: lock ? BPF_F_LOCK : 0 });
   const [keys, values] = [allocate(SINGLE_COUNT * keySize), allocate(SINGLE_COUNT * valueSize)];
   /** The key that comes next is known before any is handed out, so that deleting those does not lead astray. */
   let ahead = mapGetNextKey(token, map);
+  let failed: { readonly error: unknown } | undefined;
   return () => {
+    if (failed !== undefined) throw failed.error;
     let count = 0;
-    while (ahead !== undefined && count < SINGLE_COUNT) {
-      const key = ahead;
-      next.key.set(key);
-      ahead = next.run() ? next.value.slice() : undefined;
-      lookup.key.set(key);
-      if (!lookup.run()) continue;
-      keys.set(key, count * keySize);
-      values.set(lookup.value, count * valueSize);
-      count++;
+    try {
+      while (ahead !== undefined && count < SINGLE_COUNT) {
+        const key = ahead;
+        next.key.set(key);
+        ahead = next.run() ? next.value.slice() : undefined;
+        lookup.key.set(key);
+        if (!lookup.run()) continue;
+        keys.set(key, count * keySize);
+        values.set(lookup.value, count * valueSize);
+        count++;
+      }
+    } catch (error) {
+      // What was read before is handed out first: if it was taken out, it is nowhere else.
+      if (count === 0) throw error;
+      failed = { error };
     }
     return { count, keys, values };
   };
 }
 
-function withoutRepeats(source: Chunks, keySize: number): Chunks {
-  const seen = new Set<string>();
+/** A key as a string, one character a byte. */
+function textOf(key: Bytes): string {
+  let text = "";
+  // Not all at once: a key can have more bytes than a call takes arguments.
+  for (let start = 0; start < key.length; start += 4096) {
+    text += String.fromCharCode(...key.subarray(start, start + 4096));
+  }
+  return text;
+}
+
+function withoutRepeats(source: Chunks, keySize: number, seen: Set<string>): Chunks {
   let restarts = 0;
   /** Keys in a row that were seen before: as many as there are, and it has begun again. */
   let repeats = 0;
   const isNew = (key: Bytes): boolean => {
-    const text = String.fromCharCode(...key);
+    const text = textOf(key);
     if (!seen.has(text)) {
       seen.add(text);
       repeats = 0;

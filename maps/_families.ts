@@ -10,7 +10,7 @@ import type { Codec } from "../codec.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import type { MapHandle, MapParts } from "./map_handle.ts";
-import { type BpfMapOptions, defaultKey } from "./map_options.ts";
+import { type BpfMapOptions, defaultKey, flagBits } from "./map_options.ts";
 
 /** Options that have to be made first, and are let go once the map is there. */
 export interface Prepared extends Disposable {
@@ -21,8 +21,8 @@ export interface Prepared extends Disposable {
 export interface Family {
   /** The codec of keys where the user gives none. The size is that of a map that is opened. */
   readonly defaultKey?: (size?: number) => Codec<unknown>;
-  /** The codec of values where the user gives none. The size is that of a map that is opened. */
-  readonly defaultValue?: (size?: number) => Codec<unknown>;
+  /** The codec of values where the user gives none. The size is that of a map that is opened; flags are BPF_F_*. */
+  readonly defaultValue?: (size: number | undefined, flags: number) => Codec<unknown>;
   /** The codec of values as user space sees them, out of the one that the user gave. */
   readonly value?: (element: Codec<unknown>) => Codec<unknown>;
   /** Refuses options that cannot make such a map. */
@@ -58,7 +58,7 @@ export interface MapCodecs {
 export function codecsFor(options: BpfMapOptions): MapCodecs {
   const family = familyOf(options.type);
   const key = options.key ?? family.defaultKey?.() ?? defaultKey(options.type);
-  const element = options.value ?? family.defaultValue?.();
+  const element = options.value ?? family.defaultValue?.(undefined, flagBits(options.type, options.flags));
   for (const [name, codec] of [["key", key], ["value", element]] as const) {
     if (codec === undefined) {
       throw new TypeError(`Cannot create a map of type ${options.type}: ${name} is missing, the codec of its ${name}s`);

@@ -51,7 +51,7 @@ function ownOf(token: AnyToken, fd: Fd, { key, value }: OpenOptions): OwnCodecs 
 
 function codecsOf(
   type: MapType | number,
-  { keySize, elementSize }: MapShape,
+  { keySize, elementSize, flags }: MapShape,
   options: OpenOptions,
   own: OwnCodecs,
 ): { key: Codec<unknown>; value: Codec<unknown> } {
@@ -61,7 +61,7 @@ function codecsOf(
   // What a type always has comes before what its BTF says: descriptors go in where ids come out.
   const key = options.key ?? fitting(family.defaultKey?.(keySize), keySize) ?? fitting(defaultKey(type), keySize) ??
     fitting(own.key, keySize) ?? bytes(keySize);
-  const element = options.value ?? fitting(family.defaultValue?.(elementSize), elementSize) ??
+  const element = options.value ?? fitting(family.defaultValue?.(elementSize, flags), elementSize) ??
     fitting(own.value, elementSize) ?? bytes(elementSize);
   return { key, value: family.value?.(element) ?? element };
 }
@@ -85,8 +85,8 @@ function openByName(token: PermissionToken<"CAP_SYS_ADMIN">, name: string): Fd {
     for (let id = mapGetNextId(token, 0); id !== undefined; id = mapGetNextId(token, id)) {
       const fd = tryOpen(token, id);
       if (fd === undefined) continue;
-      if (objGetInfoByFd(token, fd, { kind: "map" }).name === name) found.push({ id, fd });
-      else fd.close();
+      found.push({ id, fd });
+      if (objGetInfoByFd(token, fd, { kind: "map" }).name !== name) found.pop()!.fd.close();
     }
     if (found.length === 1) return found.pop()!.fd;
     const why = found.length === 0

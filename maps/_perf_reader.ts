@@ -19,6 +19,11 @@ const HEADER_SIZE = 8;
 const RAW_HEADER_SIZE = HEADER_SIZE + 4;
 /** In a lost record: the event's id, then how many, both u64. */
 const LOST_COUNT = HEADER_SIZE + 8;
+/** The least bytes of the records that are read. */
+const LEAST: Readonly<Record<number, number>> = {
+  [PERF_RECORD_SAMPLE]: RAW_HEADER_SIZE,
+  [PERF_RECORD_LOST]: LOST_COUNT + 8,
+};
 
 /** Reads the raw samples of one CPU in place; those that wrap around, from a copy. */
 export class PerfReader implements RecordSource {
@@ -52,8 +57,8 @@ export class PerfReader implements RecordSource {
       const offset = this.#position % this.#size;
       const type = this.#ring.getUint32(offset, LITTLE_ENDIAN);
       const size = this.#ring.getUint16(offset + 6, LITTLE_ENDIAN);
-      // Never 0: a ring that was written over would keep the reader for ever.
-      if (size < HEADER_SIZE) {
+      // Never 0: a ring that was written over would keep the reader for ever. Nor anything else that cannot be.
+      if (size < (LEAST[type] ?? HEADER_SIZE) || size > this.#size || size % 8 !== 0) {
         throw new Error(`Cannot read a perf buffer: a record of CPU ${this.cpu} has ${size} bytes`);
       }
       const [view, start] = this.#piece(offset, size);

@@ -122,8 +122,8 @@ export class Walk<K, V> {
   readonly #chunks: Chunks;
   readonly #codecs: Codecs<K, V>;
 
-  constructor(token: AnyToken, map: Fd, codecs: Codecs<K, V>) {
-    this.#chunks = chunksOf(token, map);
+  constructor(token: AnyToken, map: Fd, codecs: Codecs<K, V>, lock?: boolean) {
+    this.#chunks = chunksOf(token, map, { lock });
     this.#codecs = codecs;
   }
 

@@ -235,14 +235,24 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
     return this.#walk().keys();
   }
 
-  /** The values. */
-  values(this: BpfMap<K, V, "iterate", W>): IterableIterator<V> {
-    return this.#walk().values();
+  /**
+   * The values.
+   *
+   * @param options Whether to lock each value while it is read.
+   * @returns An iterator.
+   */
+  values(this: BpfMap<K, V, "iterate", W>, options?: GetOptions): IterableIterator<V> {
+    return this.#walk(options).values();
   }
 
-  /** Keys and values. */
-  entries(this: BpfMap<K, V, "iterate", W>): IterableIterator<[K, V]> {
-    return this.#walk().entries();
+  /**
+   * Keys and values.
+   *
+   * @param options Whether to lock each value while it is read.
+   * @returns An iterator.
+   */
+  entries(this: BpfMap<K, V, "iterate", W>, options?: GetOptions): IterableIterator<[K, V]> {
+    return this.#walk(options).entries();
   }
 
   /** Keys and values. */
@@ -298,12 +308,13 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
   /**
    * Takes all elements out, each read and deleted in one step: BPF_MAP_LOOKUP_AND_DELETE_BATCH. Since Linux 5.6.
    *
+   * @param options Whether to lock each value while it is read.
    * @returns What there was.
    * @throws {Error} What the kernel says; the properties `count` and `entries` have what was taken out before.
    */
-  drain(this: BpfMap<K, V, "take", W>): [K, V][] {
+  drain(this: BpfMap<K, V, "take", W>, options: GetOptions = {}): [K, V][] {
     this.#assert("take");
-    return drain(this.token, this.descriptor, this);
+    return drain(this.token, this.descriptor, this, options.lock);
   }
 
   #assert(operation: MapOperation): void {
@@ -321,8 +332,8 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
     return this.#elems.get(command, options.lock, options.mode);
   }
 
-  #walk(): Walk<K, V> {
+  #walk({ lock }: GetOptions = {}): Walk<K, V> {
     this.#assert("iterate");
-    return new Walk(this.token, this.descriptor, this);
+    return new Walk(this.token, this.descriptor, this, lock);
   }
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { bytes, type Codec } from "../codec.ts";
+import { array, bytes, type Codec, u64 } from "../codec.ts";
 import type { FdSource } from "../ffi/fd.ts";
+import { BPF_F_STACK_BUILD_ID } from "../uapi/constants.gen.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import { type Family, registerFamilies } from "./_families.ts";
 import {
@@ -31,7 +32,7 @@ import { perCpu, PerCpuMap } from "./per_cpu.ts";
 import { PerfEventArray } from "./perf_buffer.ts";
 import { QueueMap } from "./queue.ts";
 import { RingBufferMap } from "./ring_buffer_map.ts";
-import { stackOf, StackTraceMap } from "./stack_trace.ts";
+import { STACK_DEPTH, stackBuildId, StackTraceMap } from "./stack_trace.ts";
 import { UserRingBuffer } from "./user_ring_buffer.ts";
 
 /**
@@ -167,7 +168,10 @@ registerFamilies({
   sockhash: sockets,
   reuseport_sockarray: sockets,
   stack_trace: {
-    defaultValue: (size) => stackOf(size === undefined ? undefined : Math.floor(size / 8)),
+    defaultValue: (size, flags) => {
+      const frame = (flags & BPF_F_STACK_BUILD_ID) === 0 ? u64 : stackBuildId;
+      return array<unknown>(frame, size === undefined ? STACK_DEPTH : Math.floor(size / frame.size));
+    },
     make: (parts) => new StackTraceMap(parts),
   },
   queue: queues,

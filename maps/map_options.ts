@@ -6,6 +6,7 @@
 
 import type { MapCreateOptions } from "../cmds/map.ts";
 import { type Codec, u32 } from "../codec.ts";
+import { pageSize } from "../ffi/mapping.ts";
 import {
   BPF_F_CLONE,
   BPF_F_INNER_MAP,
@@ -101,8 +102,19 @@ const REQUIRED_FLAGS: { readonly [T in MapType]?: number } = {
   rhash: BPF_F_NO_PREALLOC,
 };
 
-/** Types whose size the kernel takes from elsewhere. */
-const DEFAULT_ENTRIES: { readonly [T in MapType]?: number } = { struct_ops: 1 };
+/** Types that are made without a number of elements, with what the kernel wants to hear instead. */
+const DEFAULT_ENTRIES: { readonly [T in MapType]?: number } = {
+  struct_ops: 1,
+  sk_storage: 0,
+  inode_storage: 0,
+  task_storage: 0,
+  cgrp_storage: 0,
+  cgroup_storage: 0,
+  percpu_cgroup_storage: 0,
+};
+
+/** Types whose size is that of memory, in bytes. */
+const RINGS: ReadonlySet<MapType | number> = new Set<MapType | number>(["ringbuf", "user_ringbuf"]);
 
 /** The codec of the keys of types that are indexed. */
 const INDEXED: ReadonlySet<MapType> = new Set<MapType>([
@@ -152,6 +164,18 @@ export function flagBits(type: MapType | number, flags: readonly MapFlag[] | num
   }, required);
 }
 
+/** How many elements a map is to have: what no kernel takes is named before one says EINVAL to it. */
+function entriesOf(type: MapType | number, given: number | undefined): number {
+  const entries = given ?? (typeof type === "string" ? DEFAULT_ENTRIES[type] : 0);
+  if (entries === undefined) throw new TypeError(`Cannot create a map of type ${type}: maxEntries is missing`);
+  if (RINGS.has(type) && (entries % pageSize() !== 0 || !Number.isInteger(Math.log2(entries)))) {
+    throw new RangeError(
+      `Cannot create a map of type ${type}: maxEntries ${entries} is no power of two and multiple of ${pageSize()}`,
+    );
+  }
+  return entries;
+}
+
 /**
  * What BPF_MAP_CREATE takes for what a user asked for.
  *
@@ -159,6 +183,8 @@ export function flagBits(type: MapType | number, flags: readonly MapFlag[] | num
  * @param key The codec of keys; undefined for types without.
  * @param value The codec of values; undefined for types without.
  * @returns The options of `mapCreate()`.
+ * @throws {TypeError} Where the number of elements is missing.
+ * @throws {RangeError} For a ring buffer's size that is none, or keys of an indexed type that are no `u32`.
  */
 export function createOptions<T extends MapType | number>(
   options: BpfMapOptions<T>,
@@ -166,12 +192,17 @@ export function createOptions<T extends MapType | number>(
   value: Codec<unknown> | undefined,
 ): MapCreateOptions<T> {
   const { key: _key, value: _value, flags, ...rest } = options;
-  const entries = typeof options.type === "string" ? DEFAULT_ENTRIES[options.type as MapType] : undefined;
+  const type: MapType | number = options.type;
+  if (key !== undefined && key.size !== 4 && typeof type === "string" && INDEXED.has(type)) {
+    throw new RangeError(
+      `Cannot create a map of type ${type}: key ${key.name} has ${key.size} bytes, and indexes have 4`,
+    );
+  }
   return {
     ...rest,
     keySize: key?.size ?? 0,
     valueSize: value?.size ?? 0,
-    maxEntries: options.maxEntries ?? entries ?? 0,
+    maxEntries: entriesOf(type, options.maxEntries),
     flags: flagBits(options.type, flags) | (options.numaNode === undefined ? 0 : BPF_F_NUMA_NODE),
   };
 }

@@ -88,7 +88,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   bloom_filter: "use add() and mayHave()",
   ringbuf: "use events() or drain()",
   user_ringbuf: "use reserve() and write()",
-  arena: "map its memory by map()",
+  arena: "its elements are bytes: use memory",
   sk_storage: "the kernel does not tell its keys; ask by a socket's descriptor",
   inode_storage: "the kernel does not tell its keys; ask by a file's descriptor",
   task_storage: "the kernel does not tell its keys; ask by a pidfd",

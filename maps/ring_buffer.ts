@@ -33,6 +33,18 @@ export interface RingPositions {
 }
 
 /**
+ * Refuses positions that no reader can have: whoever has the map may write them, and what lies between would be read as
+ * records.
+ */
+function checkPositions(memory: RingMemory, overwrites: boolean): void {
+  const { consumer, producer, size } = memory;
+  const behind = producer - consumer;
+  if (consumer >= 0 && consumer % 8 === 0 && behind >= 0 && (overwrites || behind <= size)) return;
+  memory.close();
+  throw new Error(`Cannot read a ring buffer: its reader is said to be at ${consumer}, and its writers at ${producer}`);
+}
+
+/**
  * A reader of a ring buffer map. C names: `struct ring_buffer`, BPF_MAP_TYPE_RINGBUF. Since Linux 5.8.
  *
  * A ring buffer has one reader: a second one of the same map would take records from the first. Where it is full,
@@ -64,6 +76,7 @@ export class RingBuffer implements Disposable {
    * @throws {TypeError} Where the map is no ring buffer.
    * @throws {PermissionError} Where the token was restricted to reading: records that were read are gone.
    * @throws {SyscallError} Where mmap(2) fails.
+   * @throws {Error} Where somebody else has written a position that no reader can have.
    */
   constructor(token: AnyToken, map: FdSource) {
     const { type, maxEntries, flags } = mapShape(token, map);
@@ -81,6 +94,7 @@ export class RingBuffer implements Disposable {
     }
     this.#memory = new RingMemory(map, maxEntries);
     const overwrites = (flags & BPF_F_RB_OVERWRITE) !== 0;
+    checkPositions(this.#memory, overwrites);
     this.#reader = overwrites ? new OverwriteReader(this.#memory) : new RingReader(this.#memory);
     const isClosed = (): boolean => this.closed;
     this.#buffer = {

@@ -24,13 +24,16 @@ export const stackBuildId: Codec<StackBuildId> = struct(
   { name: "bpf_stack_build_id" },
 );
 
+/** Frames at most, as the sysctl `kernel.perf_event_max_stack` is set by default. */
+export const STACK_DEPTH = 127;
+
 /**
  * The codec of a stack's addresses, innermost first; 0 behind the last.
  *
  * @param depth Frames at most: up to the sysctl `kernel.perf_event_max_stack`. @default {127}
  * @returns The codec.
  */
-export function stackOf(depth = 127): Codec<bigint[]> {
+export function stackOf(depth: number = STACK_DEPTH): Codec<bigint[]> {
   return array(u64, depth);
 }
 

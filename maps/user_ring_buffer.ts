@@ -20,16 +20,16 @@ const REST_MS = 1;
 export class UserRecord implements Disposable {
   /** Its bytes, in the ring; zeroed. Empty once the ring is closed. */
   readonly bytes: Bytes;
-  readonly #finish: (flags: number) => void;
+  readonly #finish: (flags: number, lenient?: boolean) => void;
   #open = true;
 
   /**
    * Made by `reserve()`.
    *
    * @param bytes Its bytes.
-   * @param finish Clears its busy bit.
+   * @param finish Clears its busy bit; where it is told to be lenient, a closed ring is no error.
    */
-  constructor(bytes: Bytes, finish: (flags: number) => void) {
+  constructor(bytes: Bytes, finish: (flags: number, lenient?: boolean) => void) {
     this.bytes = bytes;
     this.#finish = finish;
   }
@@ -60,7 +60,8 @@ export class UserRecord implements Disposable {
 
   /** Discards the record, where it was not submitted. */
   [Symbol.dispose](): void {
-    if (this.#open && this.bytes.length > 0) this.discard();
+    if (this.#open) this.#finish(BPF_RINGBUF_DISCARD_BIT, true);
+    this.#open = false;
   }
 }
 
@@ -125,7 +126,8 @@ export class UserRingBuffer extends MapHandle<Bytes, Bytes> {
       0,
     );
     memory.producer = position + recordSize(size);
-    return new UserRecord(bytes, (flags) => {
+    return new UserRecord(bytes, (flags, lenient = false) => {
+      if (memory.closed && lenient) return;
       if (memory.closed) throw new TypeError("Cannot finish a record: the user ring buffer is closed");
       Atomics.store(memory.words, word, size | flags);
     });
@@ -142,6 +144,7 @@ export class UserRingBuffer extends MapHandle<Bytes, Bytes> {
    * @throws {TypeError} Where the map is closed meanwhile.
    */
   async reserveBlocking(size: number, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<UserRecord> {
+    signal?.throwIfAborted();
     let record = this.reserve(size);
     if (record !== undefined) return record;
     using epoll = new Epoll([this.descriptor], true);
@@ -175,9 +178,11 @@ export class UserRingBuffer extends MapHandle<Bytes, Bytes> {
         remedy: "Use the token that it was derived from",
       });
     }
-    return this.#memory = this.token.adopt(
-      new RingMemory(this.descriptor, mapShape(this.token, this.descriptor).maxEntries, true),
-    );
+    const { maxEntries } = mapShape(this.token, this.descriptor);
+    this.#memory = this.token.adopt(new RingMemory(this.descriptor, maxEntries, true));
+    // Whoever waits for room hears of it where the token is revoked.
+    this.token.adopt(this);
+    return this.#memory;
   }
 
   #checkSize(size: number, memory: RingMemory): void {

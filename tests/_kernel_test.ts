@@ -59,6 +59,16 @@ export interface KernelTestOptions {
 }
 
 /**
+ * A probe for what takes minutes where the machine is emulated, and is about no feature of a kernel.
+ *
+ * @param what What takes so long.
+ * @returns What says that this is a VM of tests/vm.
+ */
+export function notEmulated(what: string): Probe {
+  return () => SLOWNESS > 1 ? `${what} takes minutes in an emulated machine` : undefined;
+}
+
+/**
  * A probe for a kernel release.
  *
  * @param release The release, as `6.9`.

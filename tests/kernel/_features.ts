@@ -13,7 +13,7 @@ import {
   mapLookupBatch,
   mapUpdateBatch,
 } from "../../cmds/map_batch.ts";
-import { mapLookupAndDeleteElem } from "../../cmds/map_elem.ts";
+import { mapLookupAndDeleteElem, mapLookupElem } from "../../cmds/map_elem.ts";
 import { objPin } from "../../cmds/obj.ts";
 import { progAssocStructOps, progLoad } from "../../cmds/prog.ts";
 import { progAttach, progDetach } from "../../cmds/prog_attach.ts";
@@ -140,6 +140,34 @@ function withFdArray(token: RootToken, bindFdArray: boolean): Fd {
   using map = arrayMap(token);
   return progLoad(token, { type: "socket_filter", insns: returning(0), license: "GPL", fdArray: [map], bindFdArray });
 }
+
+const FLAGS: readonly Feature[] = [
+  {
+    feature: "field flags of BPF_MAP_LOOKUP_AND_DELETE_ELEM",
+    since: "5.14",
+    attempt(token) {
+      using map = minimalMap(token, "hash");
+      // There is no lock in the values, which only a kernel that knows the flag says.
+      assertRefused(
+        () => mapLookupAndDeleteElem(token, map, { key: u32s(0), flags: constant("BPF_F_LOCK") }),
+        "EINVAL",
+      );
+    },
+  },
+  {
+    feature: "flag BPF_F_RB_OVERWRITE of BPF_MAP_CREATE",
+    since: "6.19",
+    attempt: (token) => minimalMap(token, "ringbuf", { flags: constant("BPF_F_RB_OVERWRITE") }),
+  },
+  {
+    feature: "flag BPF_F_CPU of map elements",
+    since: "7.0",
+    attempt(token) {
+      using map = minimalMap(token, "percpu_array");
+      mapLookupElem(token, map, { key: u32s(0), flags: constant("BPF_F_CPU") });
+    },
+  },
+];
 
 const FIELDS: readonly Feature[] = [
   {
@@ -316,4 +344,5 @@ export const FEATURES: readonly Feature[] = [
   })),
   ...LINKS,
   ...FIELDS,
+  ...FLAGS,
 ];

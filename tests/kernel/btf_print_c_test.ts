@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Btf, printC } from "../../btf/mod.ts";
 import { CPrinter } from "../../btf/_c_printer.ts";
 import { BtfDump, type DumpedType } from "../_btf_dump.ts";
-import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
+import { kernelTest, notEmulated, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 
 const VMLINUX = "/sys/kernel/btf/vmlinux";
@@ -61,7 +61,7 @@ class Assertions {
 
 kernelTest(
   "printC() of vmlinux compiles for bpf, with the size and offsets that BTF tells of every struct",
-  { needs: ["btf"], tools: ["bpftool", "clang-19"] },
+  { needs: [notEmulated("compiling all of vmlinux"), "btf"], tools: ["bpftool", "clang-19"] },
   async () => {
     const btf = Btf.parse(await Deno.readFile(VMLINUX));
     const dump = await BtfDump.ask(["file", VMLINUX]);
@@ -142,7 +142,7 @@ kernelTest(
       }
       assertEquals(structs, ids.size);
       assertGreater(structs, 200);
-      assertGreater(bitfields, 1500);
+      assertGreater(bitfields, 1000);
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

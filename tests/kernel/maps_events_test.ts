@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater, assertLess, assertRejects, assertT
 import {
   asm,
   BpfMap,
+  Btf,
   BtfBuilder,
   btfLoad,
   Codec,
@@ -290,7 +291,7 @@ kernelTest("RingBuffer with rb_overwrite keeps the newest records, and tells wha
   needs: [
     trying((token) => BpfMap.create(token, { type: "ringbuf", maxEntries: 4096, flags: ["rb_overwrite"] }).descriptor),
   ],
-}, () => {
+}, async () => {
   const token = rootToken();
   using ring = BpfMap.create(token, { type: "ringbuf", maxEntries: 4096, flags: ["rb_overwrite"] });
   using sender = ringSender(token, ring);
@@ -309,7 +310,48 @@ kernelTest("RingBuffer with rb_overwrite keeps the newest records, and tells wha
   assertGreater(kept.length, 100);
   assertEquals(ring.positions.lost, 24 * (1000 - kept.length));
   assertEquals(read(), []);
+  // Left far behind, a reader is woken all the same: by what comes after it has caught up.
+  send(token, sender.prog, 1000);
+  await using events = ring.events(event);
+  for (let number = 2010 - kept.length + 1; number <= 2010; number++) {
+    assertEquals((await events.next()).value?.sequence, BigInt(number));
+  }
+  const next = events.next();
+  await delay(20);
+  send(token, sender.prog, 1);
+  assertEquals((await next).value?.sequence, 2011n);
+  // What a callback takes its time for is overwritten meanwhile, and not read half old, half new.
+  send(token, sender.prog, 100);
+  const slow: bigint[] = [];
+  ring.drain((record) => {
+    const { sequence, twice } = record.decode(event);
+    assertEquals(twice, 2n * sequence);
+    slow.push(sequence);
+    send(token, sender.prog, 50);
+  });
+  assertEquals(slow, slow.toSorted((a, b) => Number(a - b)));
+  assertGreater(slow.length, 99);
 });
+
+kernelTest(
+  "RingBuffer has the ring's positions where the kernel's struct bpf_ringbuf has them",
+  { needs: ["btf"] },
+  () => {
+    const btf = Btf.parse(Deno.readFileSync("/sys/kernel/btf/vmlinux"));
+    const id = btf.find("struct", "bpf_ringbuf");
+    assert(id !== undefined);
+    const places = new Map(btf.members(id).map(({ name, bitsOffset }) => [name, bitsOffset / 8]));
+    const producer = places.get("producer_pos")!;
+    // A page each for the reader's and the writers' positions, then the data.
+    assertEquals([producer % 4096, places.get("consumer_pos"), places.get("data")], [
+      0,
+      producer - 4096,
+      producer + 4096,
+    ]);
+    const overwrites = trying((token) => minimalMap(token, "ringbuf", { flags: constant("BPF_F_RB_OVERWRITE") }))();
+    assertEquals(places.get("overwrite_pos"), overwrites === undefined ? producer + 16 : undefined);
+  },
+);
 
 kernelTest("PerfBuffer reads samples in order of each CPU, and names the CPU", {}, async () => {
   const token = rootToken();
@@ -437,6 +479,8 @@ kernelTest("UserRingBuffer writes what a program drains, in its order, discarded
   {
     using lost = ring.reserve(8);
     assertEquals(lost?.bytes, new Uint8Array(8));
+    using empty = ring.reserve(0);
+    assertEquals(empty?.bytes.length, 0);
   }
   assertEquals([drained(), sums.get(0)], [10, 55n]);
   // A record that is reserved holds up those after it.

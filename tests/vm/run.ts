@@ -22,8 +22,8 @@ const MEMORY = 3072;
 
 const WHOLE = "tests/kernel";
 
-/** What `--quick` leaves out: minutes of processes that start and end, and of calls that fail. */
-const SLOW: readonly string[] = ["demo_test.ts", "errno_test.ts"];
+/** What `--quick` leaves out: minutes of processes that start and end, of calls that fail, and of all types of vmlinux. */
+const SLOW: readonly string[] = ["btf_dump_test.ts", "demo_test.ts", "errno_test.ts"];
 
 const TOOLS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",

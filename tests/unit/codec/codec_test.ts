@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { isTrusted } from "../../../codec/trust.ts";
 import {
   array,
+  BitfieldCodec,
   bits,
   bool,
   bytes,
@@ -23,11 +25,13 @@ import {
   ipv6,
   ipv6Prefix,
   mac,
+  max,
   offsetOf,
   pad,
   port,
   struct,
   structAt,
+  sum,
   u128,
   u16,
   u16be,
@@ -39,6 +43,59 @@ import {
   u8,
   union,
 } from "../../../mod.ts";
+
+const BOM = "\ufeff";
+
+Deno.test("cstr() keeps byte order marks, refuses half of a surrogate pair, and takes the empty array", () => {
+  assertEquals(decode(cstr(16), encode(cstr(16), `${BOM}x`)), `${BOM}x`);
+  assertThrows(() => encode(cstr(16), "a\ud800"), RangeError, "half of a surrogate pair");
+  assertEquals([encode(cstr(0), ""), decode(cstr(0), new Uint8Array(0))], [new Uint8Array(0), ""]);
+  assertThrows(() => encode(cstr(0), "a"), RangeError, "1 bytes of UTF-8 are more than the limit of 0");
+  assertThrows(() => encode(cstr(1), "a"), RangeError, "limit of 0");
+});
+
+Deno.test("bits() of an enum with values below zero has them", () => {
+  const level = struct({ level: bits(enumOf({ LOW: -2, NONE: 0, HIGH: 1 }, i32), 2), rest: bits(u32, 30) });
+  for (const name of ["LOW", "NONE", "HIGH"] as const) {
+    assertEquals(decode(level, encode(level, { level: name, rest: 5 })), { level: name, rest: 5 });
+  }
+  assertEquals(encode(level, { level: "LOW", rest: 0 }), new Uint8Array([2, 0, 0, 0]));
+  assertThrows(() => encode(level, { level: 2, rest: 0 }), RangeError, "Cannot encode level: 2 does not fit 2 bits");
+});
+
+Deno.test("a class that extends BitfieldCodec is not trusted with memory that must not be written to", () => {
+  class Scribbler extends BitfieldCodec<number> {
+    override decode(view: DataView<ArrayBuffer>, offset: number): number {
+      view.setUint8(offset, 0);
+      return 0;
+    }
+  }
+  const member = bits(u8, 3);
+  assertEquals([isTrusted(new BitfieldCodec(member, 0)), isTrusted(new Scribbler(member, 0))], [true, false]);
+});
+
+Deno.test("struct() refuses bit-fields of the other byte order", () => {
+  assertThrows(() => struct({ a: bits(u16be, 9) }), TypeError, "Cannot make a bit-field of u16be");
+});
+
+Deno.test("structAt() writes what no member covers as zeros, though members overlap", () => {
+  const twice = structAt<{ a: number; b: number }>({
+    name: "twice",
+    size: 8,
+    alignment: 4,
+    members: [{ name: "a", offset: 0, codec: u32 }, { name: "b", offset: 0, codec: u32 }],
+  });
+  const memory = new Uint8Array(8).fill(0xff);
+  twice.encode(new DataView(memory.buffer), 0, { a: 1, b: 1 });
+  assertEquals(memory, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]));
+});
+
+Deno.test("sum() and max() refuse what is no number, also of one CPU alone", () => {
+  for (const fold of [sum, max]) {
+    for (const values of [["1"], [1, "1"]]) assertThrows(() => fold(values as never), TypeError, "string is no number");
+    assertEquals([fold([3]), fold([3n])], [3, 3n]);
+  }
+});
 
 /** A value that a codec takes, with its bytes. */
 type Case = readonly [codec: Codec<unknown>, value: unknown, bytes: readonly number[]];
