@@ -208,6 +208,45 @@ export {
   type WithDefault,
 } from "./maps/mod.ts";
 
+// Programs
+export {
+  type DumpOptions,
+  type FunctionAt,
+  functionsOf,
+  type LineAt,
+  linesOf,
+  type OutputOptions,
+  parseTraceLine,
+  type ProgFlag,
+  progFlags,
+  Program,
+  type ProgramBtf,
+  type ProgramByFd,
+  type ProgramById,
+  type ProgramByName,
+  type ProgramByPath,
+  type ProgramByTag,
+  type ProgramOptions,
+  type ProgramParts,
+  type ProgramRuns,
+  type ProgramSource,
+  programTag,
+  type ProgramTarget,
+  type RunFlag,
+  type RunOptions,
+  RunStats,
+  type TagHash,
+  type TagOptions,
+  type TraceLine,
+  tracePipe,
+  type TracePipeOptions,
+  type WholeProgInfo,
+  withRunStats,
+} from "./progs/mod.ts";
+
+// What the kernel supports
+export { kernelBtf } from "./features/kernel_btf.ts";
+
 // Event buffers
 export {
   type EventsOptions,
