@@ -46,6 +46,16 @@ export { BpfToken, type BpfTokenRights } from "./tokens/bpf_token.ts";
 // Errors
 export { errnoMeaning, errnoName, NotSupportedError, PermissionError, SyscallError, VerifierError } from "./errors.ts";
 
+export {
+  parseVerifierLog,
+  type VerifierReport,
+  type VerifierSource,
+  type VerifierState,
+  type VerifierStats,
+  type VerifierStep,
+  verifierSteps,
+} from "./verifier_log.ts";
+
 // File descriptors and memory
 export { type Bytes } from "./ffi/kernel.ts";
 export { Fd, type FdSource } from "./ffi/fd.ts";

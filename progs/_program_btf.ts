@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Btf, BtfBuilder, coreReloKinds } from "../btf/mod.ts";
+import { Btf, BtfBuilder, coreReloKinds } from "../btf/mod.ts";
 import { btfLoad } from "../cmds/btf.ts";
 import type { ProgBtf, RecordArray } from "../cmds/prog.ts";
 import type { Fd } from "../ffi/fd.ts";
@@ -68,12 +68,15 @@ class GrowingStrings {
   }
 }
 
-/** The bytes of BTF, whatever form it comes in, which are held against their header first. */
+/** The bytes of BTF, whatever form it comes in; those that a user gives are read first, to say what is wrong. */
 function typeBytes(types: Bytes | Btf | BtfBuilder): Uint8Array {
   if (types instanceof BtfBuilder) return types.bytes();
-  const bytes = types instanceof Uint8Array ? types : types.bytes;
-  if (!(bytes instanceof Uint8Array)) throw new TypeError("Cannot use btf.types: it is no BTF");
-  return bytes;
+  if (!(types instanceof Uint8Array || types instanceof Btf)) throw new TypeError("Cannot use btf.types: it is no BTF");
+  const btf = types instanceof Btf ? types : Btf.parse(types);
+  if ((btf.byteOrder === "little") !== LITTLE_ENDIAN) {
+    throw new TypeError(`Cannot use btf.types: it is ${btf.byteOrder}-endian, which this machine is not`);
+  }
+  return btf.bytes;
 }
 
 function insnNumber(insnOff: number, argument: string): number {

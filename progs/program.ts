@@ -208,6 +208,7 @@ export class Program<T extends ProgType | number = ProgType | number> implements
    * tags and the ids of its maps. What the caller may not see is empty.
    *
    * @returns The whole `struct bpf_prog_info`.
+   * @throws {SyscallError} ENOMEM for more than half a million instructions: the kernel copies them in one piece.
    */
   inspect(): WholeProgInfo {
     return objGetInfoByFd(this.token, this.descriptor, { kind: "prog", details: ALL_DETAILS }) as WholeProgInfo;
