@@ -220,6 +220,7 @@ export {
 
 // Programs
 export {
+  btfOfProgram,
   type DumpOptions,
   type FunctionAt,
   functionsOf,
