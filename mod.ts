@@ -256,7 +256,19 @@ export {
 } from "./progs/mod.ts";
 
 // What the kernel supports
-export { kernelBtf } from "./features/kernel_btf.ts";
+export {
+  type Feature,
+  features,
+  hasAttachType,
+  hasFeature,
+  hasHelper,
+  hasMapType,
+  hasProgType,
+  helpersFor,
+  type JitSettings,
+  jitSettings,
+  kernelBtf,
+} from "./features/mod.ts";
 
 // Event buffers
 export {
