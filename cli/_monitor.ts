@@ -6,16 +6,19 @@
 
 import {
   asm,
-  type Fd,
-  mapCreate,
-  mapLookupAndDeleteBatch,
-  mapLookupElem,
+  BpfMap,
+  bytes,
+  cstr,
+  pad,
   type PermissionToken,
   progLoad,
   progTestRun,
   rawTracepointOpen,
-  RingBuffer,
-  SyscallError,
+  type RingBufferMap,
+  struct,
+  u32,
+  u64,
+  type ValueOf,
 } from "../mod.ts";
 import { fileId, tryReadKernelLink } from "../ffi/kernel_file.ts";
 import { countingProgram, execProgram, FILENAME_SIZE, filter, type PidNamespace } from "./_monitor_progs.ts";
@@ -54,10 +57,19 @@ export interface Exec {
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
 const MAX_COUNTS = 16384;
-const KEY_SIZE = 8;
-/** u64 count; char comm[16]; u32 pid; u32 padding. */
-const VALUE_SIZE = 32;
-const BATCH = 2048;
+
+/** A process and a system call. */
+const countKey = struct({ hostPid: u32, nr: u32 });
+const countValue = struct({ count: u64, comm: cstr(16), pid: u32, _: pad(4) });
+/** What the program writes into the ring buffer. */
+const execRecord = struct({
+  hostPid: u32,
+  pid: u32,
+  uid: u32,
+  _: pad(4),
+  comm: cstr(16),
+  filename: cstr(FILENAME_SIZE),
+});
 
 const RING_SIZE = 256 * 1024;
 
@@ -81,35 +93,18 @@ function ownHostPid(token: MonitorToken): number {
   return progTestRun(token, prog).returnValue;
 }
 
-const decoder = new TextDecoder();
-
-function text(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end));
-}
-
-/** A record of the ring buffer, as the program wrote it. */
-function execOf(record: Uint8Array): Exec {
-  const view = new DataView(record.buffer, record.byteOffset, record.length);
-  return {
-    hostPid: view.getUint32(0, true),
-    pid: view.getUint32(4, true) || undefined,
-    uid: view.getUint32(8, true),
-    comm: text(record.subarray(16, 32)),
-    filename: text(record.subarray(32)),
-  };
+/** A record of the ring buffer: 0 stands for a process that the demo's namespace does not have. */
+function execOf({ pid, ...rest }: ValueOf<typeof execRecord>): Exec {
+  return { ...rest, pid: pid || undefined };
 }
 
 /** Counts the system calls of the whole machine, and reports new processes, until it is disposed of. */
 export class SyscallMonitor implements Disposable {
-  readonly #token: MonitorToken;
   readonly #stack: DisposableStack;
-  readonly #counts: Fd;
-  readonly #lost: Fd;
-  readonly #ring: RingBuffer;
+  readonly #counts: BpfMap<ValueOf<typeof countKey>, ValueOf<typeof countValue>, "take">;
+  readonly #lost: BpfMap<number, bigint, "get">;
+  readonly #ring: RingBufferMap;
   readonly #namespace = ownPidNamespace();
-  #keys = new Uint8Array(KEY_SIZE * BATCH);
-  #values = new Uint8Array(VALUE_SIZE * BATCH);
 
   /**
    * Makes the maps, loads the programs and attaches them.
@@ -118,25 +113,23 @@ export class SyscallMonitor implements Disposable {
    * @param onlyPid The only process to look at, by its number in the demo's PID namespace.
    */
   constructor(token: MonitorToken, onlyPid?: number) {
-    this.#token = token;
     using stack = new DisposableStack();
-    const counts = stack.use(mapCreate(token, {
+    const counts = stack.use(BpfMap.create(token, {
       type: "hash",
-      keySize: KEY_SIZE,
-      valueSize: VALUE_SIZE,
+      key: countKey,
+      value: countValue,
       maxEntries: MAX_COUNTS,
       name: "syscall_counts",
     }));
-    const lost = stack.use(mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 2, name: "lost" }));
-    const files = stack.use(mapCreate(token, {
+    const lost = stack.use(BpfMap.create(token, { type: "array", value: u64, maxEntries: 2, name: "lost" }));
+    const files = stack.use(BpfMap.create(token, {
       type: "lru_hash",
-      keySize: KEY_SIZE,
-      valueSize: FILENAME_SIZE,
+      key: bytes(8),
+      value: bytes(FILENAME_SIZE),
       maxEntries: 1024,
       name: "exec_files",
     }));
-    const ring = stack.use(mapCreate(token, { type: "ringbuf", maxEntries: RING_SIZE, name: "execs" }));
-    this.#ring = stack.use(new RingBuffer(token, ring));
+    const ring = stack.use(BpfMap.create(token, { type: "ringbuf", maxEntries: RING_SIZE, name: "execs" }));
 
     const head = filter(ownHostPid(token), onlyPid, this.#namespace);
     const attach = (tracepoint: string, name: string, insns: Uint8Array<ArrayBuffer>): void => {
@@ -148,6 +141,7 @@ export class SyscallMonitor implements Disposable {
 
     this.#counts = counts;
     this.#lost = lost;
+    this.#ring = ring;
     this.#stack = stack.move();
   }
 
@@ -157,41 +151,12 @@ export class SyscallMonitor implements Disposable {
    * @returns The counts. The kernel starts again from zero.
    */
   takeCounts(): Count[] {
-    const counts: Count[] = [];
-    let inBatch: Uint8Array<ArrayBuffer> | undefined;
-    let outBatch = new Uint8Array(KEY_SIZE);
-    while (true) {
-      const room = this.#keys.length / KEY_SIZE;
-      try {
-        const { count, done } = mapLookupAndDeleteBatch(this.#token, this.#counts, {
-          keys: this.#keys,
-          values: this.#values,
-          count: room,
-          inBatch,
-          outBatch,
-        });
-        for (let index = 0; index < count; index++) counts.push(this.#countAt(index));
-        if (done) return counts;
-        [inBatch, outBatch] = [outBatch, inBatch ?? new Uint8Array(KEY_SIZE)];
-      } catch (error) {
-        // One bucket of the hash has more entries than there is room for.
-        if (!(error instanceof SyscallError) || error.code !== "ENOSPC" || room > MAX_COUNTS) throw error;
-        this.#keys = new Uint8Array(2 * this.#keys.length);
-        this.#values = new Uint8Array(2 * this.#values.length);
-      }
-    }
-  }
-
-  #countAt(index: number): Count {
-    const [key, value] = [new DataView(this.#keys.buffer), new DataView(this.#values.buffer)];
-    const at = index * VALUE_SIZE;
-    return {
-      hostPid: key.getUint32(index * KEY_SIZE, true),
-      nr: key.getUint32(index * KEY_SIZE + 4, true),
-      count: Number(value.getBigUint64(at, true)),
-      comm: text(this.#values.subarray(at + 8, at + 24)),
-      pid: value.getUint32(at + 24, true) || undefined,
-    };
+    return this.#counts.drain().map(([key, { comm, count, pid }]) => ({
+      ...key,
+      comm,
+      count: Number(count),
+      pid: pid || undefined,
+    }));
   }
 
   /**
@@ -201,10 +166,10 @@ export class SyscallMonitor implements Disposable {
    * @returns An iterable over them.
    */
   async *execs(signal: AbortSignal): AsyncGenerator<Exec, void, undefined> {
-    for await (const record of this.#ring.events({ signal })) yield execOf(record);
+    for await (const record of this.#ring.events(execRecord, { signal })) yield execOf(record);
     // What came before the signal did is told, too.
     const rest: Exec[] = [];
-    this.#ring.drain((record) => void rest.push(execOf(record.bytes())));
+    this.#ring.drain((record) => void rest.push(execOf(record.decode(execRecord))));
     yield* rest;
   }
 
@@ -214,11 +179,7 @@ export class SyscallMonitor implements Disposable {
    * @returns System calls that were not counted, and new processes that were not reported.
    */
   lost(): { calls: number; execs: number } {
-    const at = (index: number): number => {
-      const value = mapLookupElem(this.#token, this.#lost, { key: new Uint8Array([index, 0, 0, 0]) });
-      return value === undefined ? 0 : Number(new DataView(value.buffer).getBigUint64(0, true));
-    };
-    return { calls: at(0), execs: at(1) };
+    return { calls: Number(this.#lost.get(0)), execs: Number(this.#lost.get(1)) };
   }
 
   /** Detaches the programs and frees them and the maps. */

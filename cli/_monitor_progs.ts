@@ -4,7 +4,7 @@
  * @module
  */
 
-import { asm, type Fd } from "../mod.ts";
+import { asm } from "../mod.ts";
 
 /** The PID namespace whose numbers are shown. */
 export interface PidNamespace {
@@ -58,7 +58,10 @@ export function filter(ownPid: number, onlyPid: number | undefined, namespace: P
 }
 
 /** Counts system calls by process and number, and keeps the file of an execve for the other program. */
-export function countingProgram(maps: { counts: Fd; lost: Fd; files: Fd }, head: string): Uint8Array<ArrayBuffer> {
+export function countingProgram(
+  maps: Record<"counts" | "lost" | "files", { fd: number }>,
+  head: string,
+): Uint8Array<ArrayBuffer> {
   const [first, second] = ARGUMENTS[Deno.build.arch];
   const [execve, execveat] = EXECVE[Deno.build.arch];
   return asm`
@@ -149,7 +152,10 @@ export function countingProgram(maps: { counts: Fd; lost: Fd; files: Fd }, head:
 }
 
 /** Reports each process that has begun to run a program. */
-export function execProgram(maps: { ring: Fd; lost: Fd; files: Fd }, head: string): Uint8Array<ArrayBuffer> {
+export function execProgram(
+  maps: Record<"ring" | "lost" | "files", { fd: number }>,
+  head: string,
+): Uint8Array<ArrayBuffer> {
   const [execve, execveat] = EXECVE[Deno.build.arch];
   return asm`
       ${head}

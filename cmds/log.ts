@@ -69,6 +69,9 @@ function callWithLog(token: AnyToken, attr: Attr<"prog_load"> | Attr<"btf_load">
   }
 }
 
+/** How the log ends where the verifier did not get to the first instruction. */
+const UNTOUCHED = /^processed 0 insns /m;
+
 /**
  * Makes a call that can write a log.
  *
@@ -93,8 +96,9 @@ export function callWithLogForFd(
   }
   if (result < 0) {
     let error = failure(token, attr as Attr<"prog_load">, -result, context);
-    // Where there is a log, the kernel had got past the type and the fields.
-    if (log !== "" && error instanceof NotSupportedError) error = error.cause as SyscallError;
+    // Where the verifier has looked at instructions, the kernel had got past the type and the fields.
+    const isAboutCode = log !== "" && !UNTOUCHED.test(log);
+    if (isAboutCode && error instanceof NotSupportedError) error = error.cause as SyscallError;
     if (log === "" || !("errno" in error)) throw error;
     throw new VerifierError({ command: attr.command, errno: -result, action: context.action, cause: error }, log);
   }

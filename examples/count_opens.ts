@@ -4,12 +4,12 @@
  * @module
  */
 
-import { acquire, asm, mapCreate, mapLookupElem, progLoad, rawTracepointOpen } from "@bpf/deno";
+import { acquire, asm, BpfMap, progLoad, rawTracepointOpen, u64 } from "@bpf/deno";
 
 // A token for what this script needs, not for what root could do.
 const token = acquire("CAP_BPF", "CAP_PERFMON");
 
-using counts = mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 1, name: "opens" });
+using counts = BpfMap.create(token, { type: "array", value: u64, maxEntries: 1, name: "opens" });
 using prog = progLoad(token, {
   type: "raw_tracepoint",
   name: "count_opens",
@@ -34,5 +34,4 @@ using link = rawTracepointOpen(token, prog, { name: "sys_enter" });
 console.log(`watching by link ${link.fd}`);
 
 await new Promise((resolve) => setTimeout(resolve, 3000));
-const value = mapLookupElem(token, counts, { key: new Uint8Array(4) })!;
-console.log(new DataView(value.buffer).getBigUint64(0, true));
+console.log(counts.get(0));

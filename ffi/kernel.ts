@@ -68,6 +68,8 @@ export interface Kernel {
   pidfdOpen(pid: number, flags: number): number;
   /** pidfd_getfd(2). */
   pidfdGetfd(pidfd: number, fd: number, flags: number): number;
+  /** if_nametoindex(3): the index, 0 or less where there is no such interface. */
+  ifNameToIndex(name: string): number;
   /** eventfd(2). */
   eventfd(initial: number, flags: number): number;
   /** epoll_create1(2). */
@@ -281,6 +283,10 @@ export class LibcKernel implements Kernel {
 
   pidfdGetfd(pidfd: number, fd: number, flags: number): number {
     return this.#answer(this.#symbols.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
+  }
+
+  ifNameToIndex(name: string): number {
+    return this.#symbols.if_nametoindex(cString(name));
   }
 
   eventfd(initial: number, flags: number): number {

@@ -74,6 +74,8 @@ const SYMBOLS = {
   pidfd_open: { name: "syscall", parameters: ["i32", "i32", "u32"], result: "i32" },
   // long syscall(SYS_pidfd_getfd, int pidfd, int targetfd, unsigned int flags);
   pidfd_getfd: { name: "syscall", parameters: ["i32", "i32", "i32", "u32"], result: "i32" },
+  // unsigned int if_nametoindex(const char *name);
+  if_nametoindex: { parameters: ["buffer"], result: "i32" },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int epoll_create1(int flags);

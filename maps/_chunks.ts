@@ -78,24 +78,27 @@ export function lacksBatches(error: unknown): boolean {
  * @param take Whether each is deleted as it is read.
  */
 export function chunksOf(token: AnyToken, map: Fd, take = false): Chunks {
-  const { type } = mapShape(token, map);
+  const { type, keySize } = mapShape(token, map);
+  // Where a key that is gone leads back to the first, what was seen already has to be remembered. What is taken out as
+  // it is read cannot come twice.
+  const once = (chunks: Chunks, sure: ReadonlySet<number>): Chunks =>
+    take || sure.has(type) ? chunks : withoutRepeats(chunks, keySize);
+  const one = (): Chunks => once(singles(token, map, take), INDEXED);
   const command = take ? "map_lookup_and_delete_batch" : "map_lookup_batch";
-  let chunks = token.check({ command }).allowed ? batches(token, map, take) : singles(token, map, take);
+  if (!token.check({ command }).allowed) return one();
+  let chunks = once(batches(token, map, take), STABLE);
   let first = true;
-  const source: Chunks = () => {
+  return () => {
     try {
       return chunks();
     } catch (error) {
       if (!first || !lacksBatches(error)) throw error;
-      chunks = singles(token, map, take);
+      chunks = one();
       return chunks();
     } finally {
       first = false;
     }
   };
-  // Where a key that is gone leads back to the first, what was seen already has to be remembered. What is taken out as
-  // it is read cannot come twice.
-  return STABLE.has(type) || INDEXED.has(type) || take ? source : withoutRepeats(source, mapShape(token, map).keySize);
 }
 
 function batches(token: AnyToken, map: Fd, take: boolean): Chunks {

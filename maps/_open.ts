@@ -15,6 +15,7 @@ import { errnos } from "../uapi/errno.gen.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import { familyOf } from "./_families.ts";
 import type { MapParts } from "./map_handle.ts";
+import { type OwnCodecs, ownCodecs } from "./_own_btf.ts";
 import { defaultKey } from "./map_options.ts";
 import type { OpenOptions, OpenSource } from "./open_options.ts";
 import { typeName } from "./operations.ts";
@@ -36,24 +37,32 @@ export function openParts(
     if (options.type !== undefined && options.type !== type && options.type !== shape.type) {
       throw new TypeError(`Cannot open a map as ${options.type}: it is of type ${type}`);
     }
-    return { token, fd, type, ...codecsOf(type, shape, options) };
+    return { token, fd, type, ...codecsOf(type, shape, options, ownOf(token, fd, options)) };
   } catch (error) {
     fd.close();
     throw error;
   }
 }
 
+/** What the map's BTF says, where it is asked at all. */
+function ownOf(token: AnyToken, fd: Fd, { key, value }: OpenOptions): OwnCodecs {
+  return key !== undefined && value !== undefined ? {} : ownCodecs(token, fd);
+}
+
 function codecsOf(
   type: MapType | number,
   { keySize, elementSize }: MapShape,
   options: OpenOptions,
+  own: OwnCodecs,
 ): { key: Codec<unknown>; value: Codec<unknown> } {
   const family = familyOf(type);
   const fitting = (made: Codec<unknown> | undefined, size: number): Codec<unknown> | undefined =>
     made?.size === size ? made : undefined;
+  // What a type always has comes before what its BTF says: descriptors go in where ids come out.
   const key = options.key ?? fitting(family.defaultKey?.(keySize), keySize) ?? fitting(defaultKey(type), keySize) ??
-    bytes(keySize);
-  const element = options.value ?? fitting(family.defaultValue?.(elementSize), elementSize) ?? bytes(elementSize);
+    fitting(own.key, keySize) ?? bytes(keySize);
+  const element = options.value ?? fitting(family.defaultValue?.(elementSize), elementSize) ??
+    fitting(own.value, elementSize) ?? bytes(elementSize);
   return { key, value: family.value?.(element) ?? element };
 }
 

@@ -9,7 +9,7 @@ import { Mapping, pageSize } from "../ffi/mapping.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { PERF_RECORD_LOST, PERF_RECORD_SAMPLE } from "../uapi/constants.gen.ts";
 import { structLayouts } from "../uapi/structs.gen.ts";
-import { placeRecord, type RecordSource, RecordView } from "./record_view.ts";
+import { RecordPlace, type RecordSource, RecordView } from "./record_view.ts";
 
 const { data_head: HEAD, data_tail: TAIL } = structLayouts.perf_event_mmap_page.fields;
 
@@ -23,6 +23,7 @@ const LOST_COUNT = HEADER_SIZE + 8;
 /** Reads the raw samples of one CPU in place; those that wrap around, from a copy. */
 export class PerfReader implements RecordSource {
   readonly record: RecordView;
+  readonly #place: RecordPlace;
   /** Samples that there was no room for. */
   lost = 0;
   readonly cpu: number;
@@ -40,7 +41,8 @@ export class PerfReader implements RecordSource {
     this.#mapping = new Mapping(event, { length: (1 + pages) * page, writable: true });
     this.#size = pages * page;
     this.#ring = new DataView(this.#mapping.buffer, page, this.#size);
-    this.record = new RecordView(this.#ring);
+    this.#place = new RecordPlace(this.#ring);
+    this.record = new RecordView(this.#place);
     this.#positions = new BigInt64Array(this.#mapping.buffer, 0, page / 8);
     this.#position = this.#end = this.#head();
   }
@@ -59,7 +61,9 @@ export class PerfReader implements RecordSource {
       if (type === PERF_RECORD_LOST) this.lost += Number(view.getBigUint64(start + LOST_COUNT, LITTLE_ENDIAN));
       if (type !== PERF_RECORD_SAMPLE) continue;
       const length = Math.min(view.getUint32(start + HEADER_SIZE, LITTLE_ENDIAN), size - RAW_HEADER_SIZE);
-      placeRecord(this.record, view, start + RAW_HEADER_SIZE, length);
+      this.#place.view = view;
+      this.#place.start = start + RAW_HEADER_SIZE;
+      this.#place.length = length;
       return true;
     }
     return false;
@@ -75,7 +79,7 @@ export class PerfReader implements RecordSource {
       }
       return count;
     } finally {
-      placeRecord(this.record, this.#ring, 0, 0);
+      this.#place.length = 0;
       this.settle();
     }
   }

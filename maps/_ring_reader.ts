@@ -8,7 +8,7 @@ import type { FdSource } from "../ffi/fd.ts";
 import { Mapping, pageSize } from "../ffi/mapping.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT, BPF_RINGBUF_HDR_SZ } from "../uapi/constants.gen.ts";
-import { placeRecord, type RecordSource, RecordView } from "./record_view.ts";
+import { RecordPlace, type RecordSource, RecordView } from "./record_view.ts";
 
 /** The length is what remains of a record's header word without its two flags. */
 const LENGTH_MASK = ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
@@ -95,7 +95,7 @@ const fence = new Int32Array(new ArrayBuffer(4));
 export class RingReader implements RecordSource {
   readonly record: RecordView;
   readonly #memory: RingMemory;
-  readonly #view: DataView<ArrayBuffer>;
+  readonly #place: RecordPlace;
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #mask: number;
   readonly #runBytes: number;
@@ -108,8 +108,8 @@ export class RingReader implements RecordSource {
 
   constructor(memory: RingMemory) {
     this.#memory = memory;
-    this.#view = memory.data;
-    this.record = new RecordView(memory.data);
+    this.#place = new RecordPlace(memory.data);
+    this.record = new RecordView(this.#place);
     this.#words = memory.words;
     this.#mask = memory.size - 1;
     this.#runBytes = memory.size * RUN_PART;
@@ -133,7 +133,8 @@ export class RingReader implements RecordSource {
       const length = header & LENGTH_MASK;
       this.#position += (BPF_RINGBUF_HDR_SZ + length + 7) & ~7;
       if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
-      placeRecord(this.record, this.#view, offset + BPF_RINGBUF_HDR_SZ, length);
+      this.#place.start = offset + BPF_RINGBUF_HDR_SZ;
+      this.#place.length = length;
       return true;
     }
     return false;
@@ -143,7 +144,7 @@ export class RingReader implements RecordSource {
   drain(callback: (record: RecordView) => void): number {
     if (this.#draining) throw new TypeError("Cannot read a ring buffer: it is being read by the callback's caller");
     this.#draining = true;
-    const [words, mask, view, record] = [this.#words, this.#mask, this.#view, this.record];
+    const [words, mask, place, record] = [this.#words, this.#mask, this.#place, this.record];
     // Records that come meanwhile are left for the next time: a callback that is slower than the programs still ends.
     const end = this.#memory.producer;
     let count = 0;
@@ -162,7 +163,8 @@ export class RingReader implements RecordSource {
           offset = (offset + size) & mask;
           if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
           count++;
-          placeRecord(record, view, start, length);
+          place.start = start;
+          place.length = length;
           callback(record);
           // The callback closed the ring: its memory has no length then.
           if (words.length === 0) return count;
@@ -173,7 +175,7 @@ export class RingReader implements RecordSource {
     } finally {
       this.#position = this.#ready - Math.max(left, 0);
       this.#draining = false;
-      placeRecord(record, view, 0, 0);
+      place.length = 0;
       this.settle();
     }
   }
@@ -208,6 +210,7 @@ export class OverwriteReader implements RecordSource {
   readonly #memory: RingMemory;
   readonly #copy: Uint8Array<ArrayBuffer>;
   readonly #view: DataView<ArrayBuffer>;
+  readonly #place: RecordPlace;
   #position: number;
   /** What of the copy is unread. */
   #next = 0;
@@ -217,7 +220,8 @@ export class OverwriteReader implements RecordSource {
     this.#memory = memory;
     this.#copy = new Uint8Array(memory.size);
     this.#view = new DataView(this.#copy.buffer);
-    this.record = new RecordView(this.#view);
+    this.#place = new RecordPlace(this.#view);
+    this.record = new RecordView(this.#place);
     this.#position = memory.consumer;
   }
 
@@ -237,7 +241,8 @@ export class OverwriteReader implements RecordSource {
       this.#next += recordSize(length);
       this.#position += recordSize(length);
       if ((header & BPF_RINGBUF_DISCARD_BIT) !== 0) continue;
-      placeRecord(this.record, this.#view, start, length);
+      this.#place.start = start;
+      this.#place.length = length;
       return true;
     }
     return false;
@@ -254,7 +259,7 @@ export class OverwriteReader implements RecordSource {
       }
       return count;
     } finally {
-      placeRecord(this.record, this.#view, 0, 0);
+      this.#place.length = 0;
       this.settle();
     }
   }

@@ -109,7 +109,8 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
    * @typeParam V A value.
    * @param token A permission token.
    * @param source Where it is.
-   * @param options The type that it has to have, and the codecs; bytes where there is none.
+   * @param options The type that it has to have, and the codecs. Without one, the map's own BTF says what its keys and
+   * values are; without that, they are bytes.
    * @returns The map, as a class of its type where that was named.
    * @throws {TypeError} Where it is of another type.
    * @throws {RangeError} Where a codec has another size than its keys or values.
@@ -128,7 +129,8 @@ export class BpfMap<K = unknown, V = unknown, O extends MapOperation = MapOperat
    * @typeParam V A value.
    * @param token A token with CAP_SYS_ADMIN.
    * @param source Which map.
-   * @param options The type that it has to have, and the codecs; bytes where there is none.
+   * @param options The type that it has to have, and the codecs. Without one, the map's own BTF says what its keys and
+   * values are; without that, they are bytes.
    * @returns The map, as a class of its type where that was named.
    * @throws {TypeError} Where it is of another type, or there are several of a name.
    * @throws {RangeError} Where a codec has another size than its keys or values.

@@ -145,9 +145,11 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
         for (const source of live) source.settle();
         const pause = this.#left === 0;
         this.#left = EVENTS_A_TURN;
-        await this.#pause(live, pause ? 0 : -1);
+        // A turn of the event loop costs a fifth of a wait that is over at once.
+        await (pause ? new Promise<void>((resolve) => void setImmediate(resolve)) : this.#pause(live));
       }
       this.#end();
+      this.#reset();
       return { done: true, value: undefined };
     } finally {
       this.#waiting = undefined;
@@ -155,11 +157,12 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   /** Waits until a source has something, is closed, or the signal aborts. */
-  async #pause(live: readonly EventSource<T>[], timeoutMs: number): Promise<void> {
+  async #pause(live: readonly EventSource<T>[]): Promise<void> {
     using stack = new DisposableStack();
     for (const source of live) stack.defer(source.enterWait());
+    if (this.#stale) this.#reset();
     this.#epoll ??= new Epoll(live.flatMap(({ descriptors }) => descriptors));
-    await this.#epoll.wait(timeoutMs);
+    await this.#epoll.wait();
     if (this.#stale) this.#reset();
   }
 

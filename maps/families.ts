@@ -6,7 +6,6 @@
 
 import { bytes, type Codec } from "../codec.ts";
 import type { FdSource } from "../ffi/fd.ts";
-import type { Bytes } from "../ffi/kernel.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import { type Family, registerFamilies } from "./_families.ts";
 import {
@@ -46,27 +45,27 @@ export type WithDefault<T, Default> = [T] extends [never] ? Default : T;
 /** The classes of the map types that have one of their own, or values that go in otherwise than they come out. */
 export interface MapClasses<K, V> {
   /** Values of all CPUs. */
-  percpu_hash: PerCpuMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<"percpu_hash">>;
+  percpu_hash: PerCpuMap<WithDefault<K, unknown>, WithDefault<V, unknown>, OperationsOf<"percpu_hash">>;
   /** Values of all CPUs. */
-  lru_percpu_hash: PerCpuMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<"lru_percpu_hash">>;
+  lru_percpu_hash: PerCpuMap<WithDefault<K, unknown>, WithDefault<V, unknown>, OperationsOf<"lru_percpu_hash">>;
   /** Values of all CPUs. */
-  percpu_array: PerCpuMap<WithDefault<K, number>, WithDefault<V, Bytes>, OperationsOf<"percpu_array">>;
+  percpu_array: PerCpuMap<WithDefault<K, number>, WithDefault<V, unknown>, OperationsOf<"percpu_array">>;
   /** By index, and as memory. */
-  array: ArrayMap<WithDefault<V, Bytes>, OperationsOf<"array">>;
+  array: ArrayMap<WithDefault<V, unknown>, OperationsOf<"array">>;
   /** Values of all CPUs. */
   percpu_cgroup_storage: PerCpuMap<
     WithDefault<K, CgroupStorageKey>,
-    WithDefault<V, Bytes>,
+    WithDefault<V, unknown>,
     OperationsOf<"percpu_cgroup_storage">
   >;
   /** By cgroup and attach type. */
-  cgroup_storage: BpfMap<WithDefault<K, CgroupStorageKey>, WithDefault<V, Bytes>, OperationsOf<"cgroup_storage">>;
+  cgroup_storage: BpfMap<WithDefault<K, CgroupStorageKey>, WithDefault<V, unknown>, OperationsOf<"cgroup_storage">>;
   /** Push, pop and peek. */
-  queue: QueueMap<WithDefault<V, Bytes>>;
+  queue: QueueMap<WithDefault<V, unknown>>;
   /** Push, pop and peek. */
-  stack: QueueMap<WithDefault<V, Bytes>>;
+  stack: QueueMap<WithDefault<V, unknown>>;
   /** Add and ask. */
-  bloom_filter: BloomFilter<WithDefault<V, Bytes>>;
+  bloom_filter: BloomFilter<WithDefault<V, unknown>>;
   /** Programs go in, their ids come out. */
   prog_array: BpfMap<number, number, OperationsOf<"prog_array">, FdSource>;
   /** Perf events go in. */
@@ -78,7 +77,7 @@ export interface MapClasses<K, V> {
   /** Maps go in, their ids come out. */
   array_of_maps: MapOfMaps<number, OperationsOf<"array_of_maps">>;
   /** Maps go in, their ids come out. */
-  hash_of_maps: MapOfMaps<WithDefault<K, Bytes>, OperationsOf<"hash_of_maps">>;
+  hash_of_maps: MapOfMaps<WithDefault<K, unknown>, OperationsOf<"hash_of_maps">>;
   /** Interfaces, with a program each. */
   devmap: BpfMap<number, DevMapValue, OperationsOf<"devmap">>;
   /** Interfaces, with a program each. */
@@ -88,21 +87,21 @@ export interface MapClasses<K, V> {
   /** Sockets go in, their cookies come out. */
   sockmap: BpfMap<number, bigint, OperationsOf<"sockmap">, FdSource>;
   /** Sockets go in, their cookies come out. */
-  sockhash: BpfMap<WithDefault<K, Bytes>, bigint, OperationsOf<"sockhash">, FdSource>;
+  sockhash: BpfMap<WithDefault<K, unknown>, bigint, OperationsOf<"sockhash">, FdSource>;
   /** Sockets go in, their cookies come out. */
   reuseport_sockarray: BpfMap<number, bigint, OperationsOf<"reuseport_sockarray">, FdSource>;
   /** Addresses. */
   stack_trace: StackTraceMap<WithDefault<V, bigint[]>>;
   /** By a socket's descriptor. */
-  sk_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"sk_storage">>;
+  sk_storage: BpfMap<FdSource, WithDefault<V, unknown>, OperationsOf<"sk_storage">>;
   /** By a file's descriptor. */
-  inode_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"inode_storage">>;
+  inode_storage: BpfMap<FdSource, WithDefault<V, unknown>, OperationsOf<"inode_storage">>;
   /** By a pidfd. */
-  task_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"task_storage">>;
+  task_storage: BpfMap<FdSource, WithDefault<V, unknown>, OperationsOf<"task_storage">>;
   /** By a cgroup's descriptor. */
-  cgrp_storage: BpfMap<FdSource, WithDefault<V, Bytes>, OperationsOf<"cgrp_storage">>;
+  cgrp_storage: BpfMap<FdSource, WithDefault<V, unknown>, OperationsOf<"cgrp_storage">>;
   /** One element: written to register, deleted to unregister. */
-  struct_ops: BpfMap<number, WithDefault<V, Bytes>, OperationsOf<"struct_ops">>;
+  struct_ops: BpfMap<number, WithDefault<V, unknown>, OperationsOf<"struct_ops">>;
   /** Records from programs. */
   ringbuf: RingBufferMap;
   /** Records to programs. */
@@ -115,7 +114,7 @@ export interface MapClasses<K, V> {
 
 /** The class of a map of some type; a type that is not known has every method, and refuses when it runs. */
 export type MapOf<T extends MapType | number, K, V> = T extends keyof MapClasses<K, V> ? MapClasses<K, V>[T]
-  : BpfMap<WithDefault<K, Bytes>, WithDefault<V, Bytes>, OperationsOf<T>>;
+  : BpfMap<WithDefault<K, unknown>, WithDefault<V, unknown>, OperationsOf<T>>;
 
 const NOTHING: Codec<unknown> = bytes(0);
 

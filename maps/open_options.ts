@@ -40,8 +40,11 @@ export type OpenSource = OpenByPath | OpenById | OpenByName | OpenByFd;
 export interface OpenOptions<T extends MapType | number = MapType | number, K = unknown, V = unknown> {
   /** The type that the map has to have. */
   type?: T | undefined;
-  /** The codec of keys; bytes where there is none. */
+  /** The codec of keys. Without it the map's own BTF says what they are; without that, they are bytes. */
   key?: Codec<K> | undefined;
-  /** The codec of values, of one CPU for per-CPU maps; bytes where there is none. */
+  /**
+   * The codec of values, of one CPU for per-CPU maps. Without it the map's own BTF says what they are, where the token
+   * grants CAP_SYS_ADMIN; without that, they are bytes.
+   */
   value?: Codec<V> | undefined;
 }

@@ -18,40 +18,46 @@ export interface RecordSource {
   settle(): void;
 }
 
-/** Puts a record in its place. Set by the class itself: its memory may be read-only, and nobody else sees it. */
-let place: (record: RecordView, view: DataView<ArrayBuffer>, start: number, length: number) => void;
+/** Where a record is. Its memory may be read-only: only readers of this folder have one. */
+export class RecordPlace {
+  /** The memory. */
+  view: DataView<ArrayBuffer>;
+  /** The record's first byte there. */
+  start = 0;
+  /** The record's bytes; 0 where there is none. */
+  length = 0;
+
+  /**
+   * A place without a record.
+   *
+   * @param view The memory.
+   */
+  constructor(view: DataView<ArrayBuffer>) {
+    this.view = view;
+  }
+}
 
 /**
  * A record, read in place: nothing is copied, and nothing can be written. It stands for one record after the other, and
  * is valid inside of the callback that it is passed to. Numbers have the machine's byte order.
  */
 export class RecordView {
-  #view: DataView<ArrayBuffer>;
-  #start = 0;
-  #length = 0;
+  readonly #place: RecordPlace;
   /** The codec that was asked for last, if it may see the memory. */
   #trusted: Codec<unknown> | undefined;
 
   /**
-   * Stands for no record yet.
+   * Stands for the records that a place is moved to.
    *
-   * @param view The memory that records are in.
+   * @param place The place.
    */
-  constructor(view: DataView<ArrayBuffer>) {
-    this.#view = view;
-  }
-
-  static {
-    place = (record, view, start, length) => {
-      record.#view = view;
-      record.#start = start;
-      record.#length = length;
-    };
+  constructor(place: RecordPlace) {
+    this.#place = place;
   }
 
   /** The record's bytes. */
   get length(): number {
-    return this.#length;
+    return this.#place.length;
   }
 
   /**
@@ -69,7 +75,7 @@ export class RecordView {
       if (!isTrusted(codec)) return decode(codec, this.bytes(offset, codec.size));
       this.#trusted = codec;
     }
-    return codec.decode(this.#view, at);
+    return codec.decode(this.#place.view, at);
   }
 
   /**
@@ -82,67 +88,54 @@ export class RecordView {
    */
   bytes(offset = 0, length: number = this.length - offset): Uint8Array<ArrayBuffer> {
     const at = this.#at(offset, length);
-    const { buffer, byteOffset } = this.#view;
+    const { buffer, byteOffset } = this.#place.view;
     return new Uint8Array(buffer, byteOffset + at, length).slice();
   }
 
   /** An unsigned integer of 8 bits. */
   getUint8(offset: number): number {
-    return this.#view.getUint8(this.#at(offset, 1));
+    return this.#place.view.getUint8(this.#at(offset, 1));
   }
 
   /** A signed integer of 8 bits. */
   getInt8(offset: number): number {
-    return this.#view.getInt8(this.#at(offset, 1));
+    return this.#place.view.getInt8(this.#at(offset, 1));
   }
 
   /** An unsigned integer of 16 bits. */
   getUint16(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#view.getUint16(this.#at(offset, 2), littleEndian);
+    return this.#place.view.getUint16(this.#at(offset, 2), littleEndian);
   }
 
   /** A signed integer of 16 bits. */
   getInt16(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#view.getInt16(this.#at(offset, 2), littleEndian);
+    return this.#place.view.getInt16(this.#at(offset, 2), littleEndian);
   }
 
   /** An unsigned integer of 32 bits. */
   getUint32(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#view.getUint32(this.#at(offset, 4), littleEndian);
+    return this.#place.view.getUint32(this.#at(offset, 4), littleEndian);
   }
 
   /** A signed integer of 32 bits. */
   getInt32(offset: number, littleEndian: boolean = LITTLE_ENDIAN): number {
-    return this.#view.getInt32(this.#at(offset, 4), littleEndian);
+    return this.#place.view.getInt32(this.#at(offset, 4), littleEndian);
   }
 
   /** An unsigned integer of 64 bits. */
   getBigUint64(offset: number, littleEndian: boolean = LITTLE_ENDIAN): bigint {
-    return this.#view.getBigUint64(this.#at(offset, 8), littleEndian);
+    return this.#place.view.getBigUint64(this.#at(offset, 8), littleEndian);
   }
 
   /** A signed integer of 64 bits. */
   getBigInt64(offset: number, littleEndian: boolean = LITTLE_ENDIAN): bigint {
-    return this.#view.getBigInt64(this.#at(offset, 8), littleEndian);
+    return this.#place.view.getBigInt64(this.#at(offset, 8), littleEndian);
   }
 
   #at(offset: number, size: number): number {
+    const { start, length } = this.#place;
     // The memory behind the record is another's, or not there.
-    if (offset >= 0 && offset + size <= this.#length) return this.#start + offset;
-    throw new RangeError(
-      `Cannot read a record: bytes ${offset} to ${offset + size} are outside of its ${this.#length}`,
-    );
+    if (offset >= 0 && offset + size <= length) return start + offset;
+    throw new RangeError(`Cannot read a record: bytes ${offset} to ${offset + size} are outside of its ${length}`);
   }
-}
-
-/**
- * Puts a record in its place.
- *
- * @param record The record.
- * @param view The memory, which may be read-only.
- * @param start Its first byte there.
- * @param length Its bytes; 0 where there is none any more.
- */
-export function placeRecord(record: RecordView, view: DataView<ArrayBuffer>, start: number, length: number): void {
-  place(record, view, start, length);
 }

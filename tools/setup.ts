@@ -1,6 +1,6 @@
 /**
  * Installs the programs that the tests use, where this is root on Debian or a relative; says how to do it elsewhere.
- * Where all is there it does nothing: `deno task setup`.
+ * Where all is there it does nothing: `deno task setup`. With `--vm` also what `deno task test:vm` uses.
  *
  * @module
  */
@@ -28,7 +28,14 @@ function tool(name: string, packages: readonly string[]): Need {
   return { what: name, packages, present: () => hasTool(name) };
 }
 
+/** What `deno task test:vm` uses, which nobody needs for the other tests. */
+const VM_NEEDS: readonly Need[] = [
+  tool("qemu-system-x86_64", ["qemu-system-x86"]),
+  tool("busybox", ["busybox-static"]),
+];
+
 const NEEDS: readonly Need[] = [
+  ...(Deno.args.includes("--vm") ? VM_NEEDS : []),
   { what: "clang", packages: ["clang-19", "clang"], present: () => hasTool("clang-19") || hasTool("clang") },
   { what: "a C compiler", packages: ["gcc"], present: () => hasTool("gcc") || hasTool("cc") },
   { what: "the C library's headers", packages: ["libc6-dev"], present: () => exists("/usr/include/stdio.h") },

@@ -93,29 +93,45 @@ const TRAILERS: Readonly<Record<number, readonly [each: number, once: number]>> 
   19: [12, 0],
 };
 
-let ids: Map<string, number> | undefined;
+/** The kernel's BTF, as far as types are looked up by name. */
+interface Vmlinux {
+  /** Types as words of this machine. */
+  readonly words: Uint32Array;
+  /** All strings, a character a byte. */
+  readonly strings: string;
+  /** What was looked up before. */
+  readonly found: Map<string, number | undefined>;
+}
 
-function readIds(): Map<string, number> {
+let vmlinux: Vmlinux | undefined;
+
+function readVmlinux(): Vmlinux {
   const bytes = Deno.readFileSync("/sys/kernel/btf/vmlinux");
   const view = new DataView(bytes.buffer);
   const header = view.getUint32(4, true);
   const typesAt = header + view.getUint32(8, true);
-  const typesEnd = typesAt + view.getUint32(12, true);
   const stringsAt = header + view.getUint32(16, true);
-  const decoder = new TextDecoder();
-  const found = new Map<string, number>();
+  const strings = bytes.subarray(stringsAt, stringsAt + view.getUint32(20, true));
+  return {
+    words: new Uint32Array(bytes.slice(typesAt, typesAt + view.getUint32(12, true)).buffer),
+    strings: new TextDecoder("latin1").decode(strings),
+    found: new Map(),
+  };
+}
+
+/** Compares places in the table of strings, as decoding all names would take seconds in a VM. */
+function findId({ words, strings }: Vmlinux, wantedKind: number, name: string): number | undefined {
+  const place = strings.indexOf(`\0${name}\0`) + 1;
+  if (place === 0) return undefined;
+  let found: number | undefined;
   let id = 0;
-  for (let at = typesAt; at < typesEnd;) {
+  for (let at = 0; at < words.length;) {
     id++;
-    const info = view.getUint32(at + 4, true);
+    const info = words[at + 1];
     const kind = (info >>> 24) & 0x1f;
     const [each, once] = TRAILERS[kind] ?? [0, 0];
-    const start = stringsAt + view.getUint32(at, true);
-    if (kind === KINDS.struct || kind === KINDS.typedef || kind === KINDS.func) {
-      const name = decoder.decode(bytes.subarray(start, bytes.indexOf(0, start)));
-      if (name !== "") found.set(`${kind} ${name}`, id);
-    }
-    at += 12 + once + each * (info & 0xffff);
+    if (kind === wantedKind && words[at] === place) found = id;
+    at += 3 + (once + each * (info & 0xffff)) / 4;
   }
   return found;
 }
@@ -125,11 +141,13 @@ function readIds(): Map<string, number> {
  *
  * @param kind Its kind.
  * @param name Its name.
- * @returns Its id; undefined where the kernel has none.
+ * @returns Its id, the last one where there are several; undefined where the kernel has none.
  */
 export function vmlinuxId(kind: keyof typeof KINDS, name: string): number | undefined {
-  ids ??= readIds();
-  return ids.get(`${KINDS[kind]} ${name}`);
+  vmlinux ??= readVmlinux();
+  const key = `${kind} ${name}`;
+  if (!vmlinux.found.has(key)) vmlinux.found.set(key, findId(vmlinux, KINDS[kind], name));
+  return vmlinux.found.get(key);
 }
 
 /** The id of a type that the test needs. */

@@ -10,20 +10,14 @@ import { raiseMemlock } from "../../ffi/memlock.ts";
 import type { Capability } from "../../tokens/capabilities.ts";
 import { dropTo, enterNetworkNamespace } from "../_credentials.ts";
 import { allCells } from "./_permission_cells.ts";
-import { makeObjects } from "./_permission_objects.ts";
+import { makeObjects, type Surroundings } from "./_permission_objects.ts";
 
 /** Who makes the calls, and where. */
-export interface Row {
+export interface Row extends Surroundings {
   /** The user; absent for the one who keeps all privileges. */
   readonly uid?: number;
   /** The capabilities that remain. */
   readonly capabilities: readonly Capability[];
-  /** A cgroup of the row's own. */
-  readonly cgroup: string;
-  /** The mount point of a bpffs. */
-  readonly bpffs: string;
-  /** A directory on it of the row's own. */
-  readonly pinDirectory: string;
 }
 
 /** What was foretold and what came. */
@@ -44,7 +38,7 @@ if (import.meta.main) {
   enterNetworkNamespace();
   // Where memory counts against a limit, it shall not be what refuses.
   raiseMemlock();
-  const objects = makeObjects(row.cgroup, row.bpffs, row.pinDirectory);
+  const objects = makeObjects(row);
   const cells = allCells();
   if (row.uid !== undefined) dropTo(row.uid, row.capabilities);
   const token = acquire(...row.capabilities);

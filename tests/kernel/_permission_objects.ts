@@ -9,7 +9,7 @@ import { asm } from "../../asm/mod.ts";
 import { kernel } from "../../ffi/kernel.ts";
 import { attachTypes, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
 import type { AttachType, ProgType } from "../../uapi/enums.gen.ts";
-import { BtfBytes, vmlinuxId } from "./_btf_bytes.ts";
+import { BtfBytes } from "./_btf_bytes.ts";
 import { attrOf } from "./_permission_cells.ts";
 import { BPF_F_NO_PREALLOC, BPF_NETFILTER } from "./_permission_numbers.ts";
 
@@ -147,8 +147,23 @@ function open(path: string): number {
   return fd;
 }
 
+/** Where objects are made, and what is known of the kernel. */
+export interface Surroundings {
+  /** A cgroup of the row's own. */
+  readonly cgroup: string;
+  /** The mount point of a bpffs. */
+  readonly bpffs: string;
+  /** A directory on it of the row's own. */
+  readonly pinDirectory: string;
+  /** The kernel's id of the function `bpf_iter_task`: it is looked up once for all rows. */
+  readonly iterTaskId: number;
+  /** The kernel's id of the typedef `btf_trace_sched_process_exec`. */
+  readonly execTypeId: number;
+}
+
 /** Makes all objects. They go when the process does, but for the pin. */
-export function makeObjects(cgroupPath: string, bpffsPath: string, pinDirectory: string): Objects {
+export function makeObjects(surroundings: Surroundings): Objects {
+  const { pinDirectory, iterTaskId, execTypeId } = surroundings;
   const hashFields = {
     map_type: mapTypes.hash,
     key_size: 4,
@@ -175,7 +190,7 @@ export function makeObjects(cgroupPath: string, bpffsPath: string, pinDirectory:
   const cgroupDevice = load("cgroup_device");
   const rawTracepoint = load("raw_tracepoint");
   const rawTracepointLink = bpf("raw_tracepoint_open", { prog_fd: rawTracepoint, name: "sched_process_fork" });
-  const cgroup = open(cgroupPath);
+  const cgroup = open(surroundings.cgroup);
   const cgroupLink = (attachType: AttachType, prog: number): number =>
     bpf("link_create", { prog_fd: prog, target_fd: cgroup, attach_type: attachTypes[attachType] });
   const sysctl = load("cgroup_sysctl");
@@ -186,10 +201,9 @@ export function makeObjects(cgroupPath: string, bpffsPath: string, pinDirectory:
     attach_flags: 2,
   });
   const link = cgroupLink("cgroup_device", cgroupDevice);
-  const iterTarget = vmlinuxId("func", "bpf_iter_task") ?? 0;
   const iterProg = load("tracing", {
     expected_attach_type: attachTypes.trace_iter,
-    attach_btf_id: iterTarget,
+    attach_btf_id: iterTaskId,
     insns: asm`
       r0 = 0
       exit
@@ -217,9 +231,9 @@ export function makeObjects(cgroupPath: string, bpffsPath: string, pinDirectory:
     btfId: btfIdOf(btf),
     btfBytes,
     specialTypes: special,
-    execTypeId: vmlinuxId("typedef", "btf_trace_sched_process_exec") ?? 0,
+    execTypeId,
     cgroup,
-    bpffs: open(bpffsPath),
+    bpffs: open(surroundings.bpffs),
     pinDirectory,
     pinned,
     pid: Deno.pid,

@@ -27,14 +27,22 @@ function socket(domain: number, type: number): Fd {
   return Fd.own(checked(kernel().socket(domain, type | SOCK_CLOEXEC, 0), "socket"));
 }
 
-/** `struct sockaddr_in` of a port on the loopback interface. */
-function loopback(port: number): Uint8Array<ArrayBuffer> {
+/** `struct sockaddr_in` of a port, by default on the loopback interface. */
+function loopback(port: number, host: readonly number[] = [127, 0, 0, 1]): Uint8Array<ArrayBuffer> {
   const address = new Uint8Array(16);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);
-  address.set([127, 0, 0, 1], 4);
+  address.set(host, 4);
   return address;
+}
+
+/** Sends some packets over UDP, whoever may be there. */
+export function sendUdp(host: readonly number[] = [127, 0, 0, 1]): void {
+  using made = socket(AF_INET, SOCK_DGRAM);
+  checked(kernel().connect(made.fd, loopback(9, host)), "connect");
+  // The first answer, that nobody listens, fails the second send.
+  for (let sent = 0; sent < 3; sent++) kernel().write(made.fd, new Uint8Array(8));
 }
 
 /** A TCP socket that listens on the loopback interface. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { kernelTest } from "../_kernel_test.ts";
+import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import type { Tally } from "./_errno_child.ts";
 
@@ -8,7 +8,7 @@ const CALLS = 1_000_000;
 kernelTest("kernel().bpf() reads the errno of its own call, a million times in two threads", {}, async () => {
   const child = new URL("_errno_child.ts", import.meta.url).pathname;
   const args = ["run", "-A", "--no-check", "--cached-only", "--v8-flags=--expose-gc", child, String(CALLS)];
-  const { code, stdout, stderr } = await run(Deno.execPath(), args, { timeoutMs: 120_000 });
+  const { code, stdout, stderr } = await run(Deno.execPath(), args, { timeoutMs: 120_000 * SLOWNESS });
   assertEquals([code, stderr], [0, ""]);
   const { main, worker } = JSON.parse(stdout) as { main: Tally; worker: Tally };
   for (const [thread, tally] of Object.entries({ main, worker })) {

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertGreater, assertLess, assertRejects, assertT
 import {
   asm,
   BpfMap,
+  BtfBuilder,
+  btfLoad,
   Codec,
   type Fd,
   mapCreate,
@@ -20,7 +22,7 @@ import {
 import { onlineCpus } from "../../ffi/cpus.ts";
 import { kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { minimalMap } from "./_map_types.ts";
-import { constant, interpose, type RootToken, rootToken, trying } from "./_objects.ts";
+import { constant, interpose, type RootToken, rootToken, trying, u32s } from "./_objects.ts";
 
 const PACKET = new Uint8Array(64);
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -415,7 +417,16 @@ kernelTest("UserRingBuffer writes what a program drains, in its order, discarded
   const token = rootToken();
   using ring = BpfMap.create(token, { type: "user_ringbuf", maxEntries: 4096 });
   using sums = BpfMap.create(token, { type: "array", value: u64, maxEntries: 2 });
-  using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns: drainer(ring, sums) });
+  const insns = drainer(ring, sums);
+  // A function that is passed to a helper has to have a type.
+  const types = new BtfBuilder();
+  const long = types.int("long", 8, "signed");
+  const main = types.func("main", types.funcProto(long, []), "static");
+  const params = [{ name: "dynptr", typeId: long }, { name: "context", typeId: long }];
+  const callback = types.func("callback", types.funcProto(long, params), "static");
+  using btf = btfLoad(token, types.bytes());
+  const funcInfo = { records: u32s(0, main, CALLBACK_AT, callback), size: 8 };
+  using prog = progLoad(token, { type: "socket_filter", license: "GPL", insns, btf: { fd: btf, funcInfo } });
   const drained = (): number => progTestRun(token, prog, { data: PACKET }).returnValue | 0;
   assertEquals([drained(), ring.available], [0, 4096]);
   for (let number = 1n; number <= 10n; number++) assertEquals(ring.write(u64, number), true);
@@ -468,6 +479,9 @@ kernelTest("UserRingBuffer.reserveBlocking() ends at once where it is aborted or
   using mine = BpfMap.open(readOnly, { fd: other.descriptor.dup() }, { type: "user_ringbuf" });
   assertThrows(() => mine.reserve(8), PermissionError, "restricted to reading");
 });
+
+/** Where the callback starts, in instructions of 8 bytes. */
+const CALLBACK_AT = 8;
 
 /** Drains a user ring buffer, adding up the first u64 of each record; returns how many there were. */
 function drainer(ring: { fd: number }, sums: { fd: number }): Uint8Array<ArrayBuffer> {

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater, assertInstanceOf, assertThrows } f
 import {
   asm,
   BpfMap,
+  BtfBuilder,
   btfLoad,
   Codec,
   type CommandName,
@@ -313,6 +314,48 @@ kernelTest("BpfMap.open() without codecs gives bytes, and every method", {}, () 
   raw.set(u32s(3), u64s(4n));
   assertEquals(map.get(3), 4n);
   assertEquals([...raw.keys()].length, 2);
+});
+
+kernelTest("BpfMap.open() without codecs decodes by the map's own BTF", { tools: ["bpftool"] }, async () => {
+  const token = rootToken();
+  const btf = new BtfBuilder();
+  const word = btf.int("unsigned int", 4);
+  const char = btf.int("char", 1, "char");
+  const verdict = btf.enum("verdict", [{ name: "DROP", val: 1 }, { name: "PASS", val: 2 }]);
+  const text = btf.array(char, 12, word);
+  const value = btf.struct("value", 20, [
+    { name: "verdict", typeId: verdict, bitsOffset: 0 },
+    { name: "message", typeId: text, bitsOffset: 32 },
+    { name: "low", typeId: word, bitsOffset: 128, bitfieldSize: 4 },
+    { name: "high", typeId: word, bitsOffset: 132, bitfieldSize: 4 },
+  ]);
+  using types = btfLoad(token, btf.bytes());
+  using made = mapCreate(token, {
+    type: "hash",
+    keySize: 4,
+    valueSize: 20,
+    maxEntries: 4,
+    btf: { fd: types, keyTypeId: word, valueTypeId: value },
+  });
+  const bytes = new Uint8Array(20);
+  bytes.set([2, 0, 0, 0, ...new TextEncoder().encode("hello")]);
+  bytes[16] = 0x53;
+  mapUpdateElem(token, made, { key: u32s(7), value: bytes });
+  using map = BpfMap.open(token, { fd: made.dup() });
+  const decoded = { verdict: "PASS", message: "hello", low: 3, high: 5 };
+  assertEquals([...map], [[7, decoded]]);
+  map.set(8, { ...decoded, verdict: "DROP" });
+  assertEquals(map.get(8), { ...decoded, verdict: "DROP" });
+  const dump = await bpftoolJson(["map", "dump", "id", `${map.info.id}`]) as {
+    formatted: { key: number; value: unknown };
+  }[];
+  const told = dump.map(({ formatted }) => formatted).sort((a, b) => a.key - b.key);
+  // bpftool prints bit-fields in hexadecimal.
+  const asText = { ...decoded, low: "0x3", high: "0x5" };
+  assertEquals(told, [{ key: 7, value: asText }, { key: 8, value: { ...asText, verdict: "DROP" } }]);
+  // Without the right to read BTF they are bytes.
+  using reading = BpfMap.open(token.only({ commands: ["obj_get_info_by_fd", "map_lookup_elem"] }), { fd: made.dup() });
+  assertEquals(reading.get(u32s(7)), bytes);
 });
 
 kernelTest("BpfMap.freeze() ends writing, info tells what bpftool tells", { tools: ["bpftool"] }, async () => {

@@ -44,9 +44,15 @@ kernelTest("ArrayMap.view() is the kernel's memory, shared with programs", {}, (
     type: "socket_filter",
     license: "GPL",
     insns: asm`
-      r1 = map_value ${map.fd} + 32 ll
-      r2 = 1
-      lock *(u64 *)(r1 +0) += r2
+      *(u32 *)(r10 -4) = 4
+      r1 = map_fd ${map} ll
+      r2 = r10
+      r2 += -4
+      call map_lookup_elem
+      if r0 == 0 goto out
+      r1 = 1
+      lock *(u64 *)(r0 +0) += r1
+    out:
       r0 = 0
       exit
     `,

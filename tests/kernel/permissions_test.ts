@@ -7,6 +7,7 @@
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Capability } from "../../tokens/capabilities.ts";
 import { kernelTest } from "../_kernel_test.ts";
+import { vmlinuxId } from "./_btf_bytes.ts";
 import { NOTHING_TO_CALL } from "./_permission_cells.ts";
 import type { Row, Seen } from "./_permission_child.ts";
 
@@ -21,12 +22,25 @@ const EVERY_SET: readonly (readonly Capability[])[] = Array.from(
   (_, bits) => ALL.filter((_, index) => (bits >> index & 1) === 1),
 );
 
-/** In a VM, which is slow, CAP_SYS_ADMIN by itself only: it stands in for the others. */
-const SETS = Deno.env.get("BPF_TEST_VM") === undefined
-  ? EVERY_SET
-  : EVERY_SET.filter((set) => !set.includes("CAP_SYS_ADMIN") || set.length === 1);
-
 const USERS = [0, 65534];
+
+/** Who makes the calls. */
+type Who = Required<Pick<Row, "uid" | "capabilities">>;
+
+/**
+ * Every user with every set of capabilities. In a VM, which is slow, users take turns over the sets, and CAP_SYS_ADMIN
+ * comes by itself only, as it stands in for the others.
+ */
+function whoCalls(): Who[] {
+  if (Deno.env.get("BPF_TEST_VM") === undefined) {
+    return USERS.flatMap((uid) => EVERY_SET.map((capabilities) => ({ uid, capabilities })));
+  }
+  const sets = EVERY_SET.filter((set) => !set.includes("CAP_SYS_ADMIN") || set.length === 1);
+  return sets.map((capabilities, index) => ({ uid: USERS[(index + turns) % USERS.length], capabilities }));
+}
+
+/** How many values of the sysctl were tried: users who had one set with the last get another with the next. */
+let turns = 0;
 
 let rows = 0;
 
@@ -40,7 +54,14 @@ async function runRow(row: Pick<Row, "uid" | "capabilities">): Promise<Map<strin
   Deno.mkdirSync(pinDirectory);
   try {
     Deno.chmodSync(pinDirectory, 0o777);
-    const argument: Row = { ...row, cgroup, bpffs, pinDirectory };
+    const argument: Row = {
+      ...row,
+      cgroup,
+      bpffs,
+      pinDirectory,
+      iterTaskId: vmlinuxId("func", "bpf_iter_task") ?? 0,
+      execTypeId: vmlinuxId("typedef", "btf_trace_sched_process_exec") ?? 0,
+    };
     const output = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-check", CHILD, JSON.stringify(argument)],
       stderr: "piped",
@@ -112,17 +133,16 @@ kernelTest(
     assertGreater([...privileged.values()].filter(({ answer }) => answer === "0").length, 100);
     for (const sysctl of VALUES()) {
       await withSysctl(sysctl, async () => {
-        for (const uid of USERS) {
-          for (const capabilities of SETS) {
-            const result = compare(await runRow({ uid, capabilities }), privileged);
-            const who = `uid ${uid}, ${capabilities.join("+") || "no capabilities"}, sysctl ${sysctl}`;
-            differ.push(...result.differ.map((text) => `${who}: ${text}`));
-            compared += result.compared;
-            refused += result.refused;
-            mute += result.mute;
-          }
+        for (const { uid, capabilities } of whoCalls()) {
+          const result = compare(await runRow({ uid, capabilities }), privileged);
+          const who = `uid ${uid}, ${capabilities.join("+") || "no capabilities"}, sysctl ${sysctl}`;
+          differ.push(...result.differ.map((text) => `${who}: ${text}`));
+          compared += result.compared;
+          refused += result.refused;
+          mute += result.mute;
         }
       });
+      turns++;
     }
     const cells = `${privileged.size} calls in ${rows - 1} rows`;
     console.log(

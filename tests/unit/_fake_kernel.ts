@@ -277,6 +277,10 @@ export class FakeKernel implements Kernel, Disposable {
     return this.newFd();
   }
 
+  ifNameToIndex(name: string): number {
+    return name === "lo" ? 1 : 0;
+  }
+
   eventfd(initial: number, flags: number): number {
     this.log.push(`eventfd ${initial} ${flags}`);
     return this.newFd();

@@ -46,3 +46,26 @@ export function parseJunit(xml: string): Result[] {
   }
   return results;
 }
+
+/** The line, coloured or not, in which deno test says which file comes next, and how many tests it has. */
+const ANNOUNCEMENT = /running (\d+) tests? from (\S+\.ts)/;
+
+/**
+ * Puts results in the files that deno test said they are from: JUnit has the place of the call of `Deno.test()`, which
+ * is in the same helper for all.
+ *
+ * @param results The results, in the order in which the tests ran.
+ * @param lines What deno test printed.
+ * @returns The results, with the test files.
+ * @throws {RangeError} Where the numbers do not agree.
+ */
+export function inFiles(results: readonly Result[], lines: readonly string[]): Result[] {
+  const files = lines.flatMap((line) => {
+    const [, count, file] = ANNOUNCEMENT.exec(line) ?? [];
+    return file === undefined ? [] : Array.from({ length: Number(count) }, () => file);
+  });
+  if (files.length !== results.length) {
+    throw new RangeError(`Cannot tell which files ${results.length} results are from: ${files.length} were announced`);
+  }
+  return results.map((result, index) => ({ ...result, file: files[index] }));
+}

@@ -5,25 +5,95 @@
  */
 
 import type { Result } from "./_junit.ts";
-
-/** The results of one kernel. */
-export interface KernelResults {
-  /** The version that was asked for. */
-  readonly kernel: string;
-  /** The release that ran. */
-  readonly release: string;
-  /** What became of each test. */
-  readonly results: readonly Result[];
-  /** Whether there are results at all. */
-  readonly complete: boolean;
-}
-
-const MARKS: Readonly<Record<Result["outcome"], string>> = { passed: "yes", failed: "**failed**", skipped: "skipped" };
+import type { KernelResults } from "./_results.ts";
 
 const escape = (text: string): string => text.replaceAll("|", "\\|").replaceAll("<", "&lt;");
 
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |\n`;
+  return line(head) + `|${"---|".repeat(head.length)}\n` + rows.map(line).join("");
+}
+
+/** A file's name as it stands on the page. */
 function shortFile(file: string): string {
   return file.slice(file.lastIndexOf("/") + 1).replace(/_test\.ts$/, "");
+}
+
+/** Rows by name, each with what every kernel has for it. */
+function byName<T>(
+  kernels: readonly KernelResults[],
+  items: (kernel: KernelResults) => readonly T[],
+  nameOf: (item: T) => string,
+): Map<string, (T | undefined)[]> {
+  const rows = new Map<string, (T | undefined)[]>();
+  kernels.forEach((kernel, index) => {
+    for (const item of items(kernel)) {
+      const row = rows.get(nameOf(item)) ?? kernels.map(() => undefined);
+      rows.set(nameOf(item), row);
+      row[index] = item;
+    }
+  });
+  return rows;
+}
+
+const FEATURE_MARKS: Readonly<Record<`${boolean}` | "not built", string>> = {
+  true: "yes",
+  false: "–",
+  "not built": "not built in",
+};
+
+function featureTable(kernels: readonly KernelResults[]): string {
+  const rows = [...byName(kernels, ({ features }) => features, ({ feature }) => feature)].map(([feature, row]) => {
+    const since = row.find((seen) => seen !== undefined)?.since ?? "";
+    const cells = row.map((seen) => seen === undefined ? "not seen" : FEATURE_MARKS[`${seen.has}`]);
+    return [escape(feature), since, ...cells];
+  });
+  return table(["feature", "since", ...kernels.map(({ kernel }) => kernel)], rows);
+}
+
+function count(results: readonly Result[], outcome: Result["outcome"]): number {
+  return results.filter((result) => result.outcome === outcome).length;
+}
+
+/** What became of a file's tests, in a few words. */
+function summary(results: readonly Result[]): string {
+  if (results.length === 0) return "not run";
+  const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((one) => count(results, one));
+  return [
+    ...(passed > 0 ? [`${passed} passed`] : []),
+    ...(failed > 0 ? [`**${failed} failed**`] : []),
+    ...(skipped > 0 ? [`${skipped} skipped`] : []),
+  ].join(", ");
+}
+
+function fileTable(kernels: readonly KernelResults[], files: readonly string[]): string {
+  const row = (name: string, has: (result: Result) => boolean): string[] => [
+    name,
+    ...kernels.map(({ tests }) => summary(tests.filter(has))),
+  ];
+  return table(["tests", ...kernels.map(({ kernel }) => kernel)], [
+    ...files.map((file) => row(`[${file}](#${file})`, (result) => shortFile(result.file) === file)),
+    row("all", () => true),
+  ]);
+}
+
+/** The tests of one file, and below them why some were skipped. */
+function section(kernels: readonly KernelResults[], file: string): string {
+  const reasons: string[] = [];
+  const cell = (result: Result | undefined): string => {
+    if (result === undefined) return "not run";
+    if (result.outcome === "failed") return "**failed**";
+    if (result.outcome === "passed") return "passed";
+    if (!reasons.includes(result.reason)) reasons.push(result.reason);
+    return `skipped (${reasons.indexOf(result.reason) + 1})`;
+  };
+  const inFile = ({ tests }: KernelResults): Result[] => tests.filter((test) => shortFile(test.file) === file);
+  const rows = [...byName(kernels, inFile, ({ name }) => name)].map((
+    [name, row],
+  ) => [escape(name), ...row.map(cell)]);
+  const head = ["test", ...kernels.map(({ kernel }) => kernel)];
+  const notes = reasons.map((reason, index) => `${index + 1}. ${escape(reason)}\n`).join("");
+  return `### ${file}\n\n${table(head, rows)}${notes === "" ? "" : `\nSkipped:\n\n${notes}`}`;
 }
 
 /**
@@ -33,41 +103,28 @@ function shortFile(file: string): string {
  * @returns Markdown.
  */
 export function kernelsPage(kernels: readonly KernelResults[]): string {
-  const files = new Map<string, Map<string, (Result | undefined)[]>>();
-  kernels.forEach(({ results }, index) => {
-    for (const result of results) {
-      const file = shortFile(result.file);
-      const tests = files.get(file) ?? new Map<string, (Result | undefined)[]>();
-      files.set(file, tests);
-      const row = tests.get(result.name) ?? Array.from({ length: kernels.length }, () => undefined);
-      tests.set(result.name, row);
-      row[index] = result;
-    }
-  });
-  const reasons: string[] = [];
-  const cell = (result: Result | undefined): string => {
-    if (result === undefined) return "not run";
-    if (result.outcome !== "skipped") return MARKS[result.outcome];
-    if (!reasons.includes(result.reason)) reasons.push(result.reason);
-    return `${MARKS.skipped} [^${reasons.indexOf(result.reason) + 1}]`;
-  };
-  const head = `| test | ${kernels.map(({ kernel }) => kernel).join(" | ")} |\n|---|${
-    kernels.map(() => "---|").join("")
-  }\n`;
-  const sections = [...files].sort(([a], [b]) => a < b ? -1 : 1).map(([file, tests]) => {
-    const rows = [...tests].map(([name, row]) => `| ${escape(name)} | ${row.map(cell).join(" | ")} |\n`).join("");
-    return `## ${file}\n\n${head}${rows}`;
-  });
-  const releases = kernels.map(({ kernel, release }) => `- ${kernel}: ${release || "did not run"}\n`).join("");
-  const notes = reasons.map((reason, index) => `[^${index + 1}]: ${escape(reason)}\n`).join("");
+  const files = [...new Set(kernels.flatMap(({ tests }) => tests.map(({ file }) => shortFile(file))))].sort();
   return `<!-- Generated by tests/vm/run.ts (\`deno task test:vm --write\`). Do not edit. -->
 
 # Kernels
 
-The tests of the kernel, on Debian's kernels in a VM each. What a test needs and a kernel lacks, the test finds out by
-trying; it is skipped then, with the reason, and never counted as passed.
+What the tests saw on Debian's kernels, each in a VM: ${kernels.map(({ release }) => release).join(", ")}.
 
-${releases}
-${sections.join("\n")}
-${notes}`;
+## Features
+
+What came after Linux 5.10, and the batches that it has. Each was tried on each kernel by tests/kernel/since_test.ts:
+"yes" where it worked, "–" where the library said by a \`NotSupportedError\` that it takes the release in the second
+column (or, of RLIMIT_MEMLOCK, explained the limit), "not built in" where Debian's kernel has it left out.
+
+${featureTable(kernels)}
+## Tests
+
+The tests of the kernel, file by file. What a test needs and a kernel or a machine lacks, the test finds out by trying;
+it is skipped then, with the reason, and never counted as passed. Where a test is about what old kernels lack, it passes
+on them by seeing the right error.
+
+${fileTable(kernels, files)}
+## Details
+
+${files.map((file) => section(kernels, file)).join("\n")}`;
 }

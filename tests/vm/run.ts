@@ -2,40 +2,34 @@
  * Runs the tests of the kernel on other kernels, in throwaway VMs: `deno task test:vm [--kernel 6.1] [-- ARGUMENT…]`.
  *
  * Arguments after `--` go to `deno task test:only`: paths, words to filter by, options of deno test. Without them all of
- * tests/kernel runs. With `--write` the results go to docs/kernels.md.
+ * tests/kernel runs. With `--write` the results are kept in tests/vm/results/, and docs/kernels.md is made of them.
  *
  * @module
  */
 
-import { parseArgs } from "@std/cli";
 import { toolPath } from "../_tools.ts";
-import { parseJunit, type Result } from "./_junit.ts";
-import { type KernelResults, kernelsPage } from "./_page.ts";
+import { inFiles, type Result } from "./_junit.ts";
+import { type Options, parseOptions, USAGE } from "./_options.ts";
+import { kernelsPage } from "./_page.ts";
+import { keepResults, keptResults, type KernelResults, readShared } from "./_results.ts";
 
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 const VMRUN = decodeURIComponent(new URL("vmrun.sh", import.meta.url).pathname);
 const PAGE = `${ROOT}docs/kernels.md`;
 
-/** The kernels that the library is tested on: Debian's. */
-const KERNELS: readonly string[] = ["5.10", "6.1", "6.12", "6.18", "7.2"];
-
-/** Seconds for one kernel: software emulation is about 17 times slower than the machine itself. */
-const TIME_LIMIT = 3600;
 /** Guest memory in MiB; it holds what the tests write, too. */
 const MEMORY = 3072;
+
+const WHOLE = "tests/kernel";
+
+/** What `--quick` leaves out: minutes of processes that start and end, and of calls that fail. */
+const SLOW: readonly string[] = ["demo_test.ts", "errno_test.ts"];
 
 const TOOLS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
   busybox: "busybox-static",
   "apt-get": "apt",
 };
-
-const USAGE = `Usage: deno task test:vm [--kernel VERSION]… [--timeout SECONDS] [--write] [-- ARGUMENT…]
-
-  --kernel VERSION    a kernel to test on; repeatable (${KERNELS.join(", ")})
-  --timeout SECONDS   the limit for each kernel (${TIME_LIMIT})
-  --write             write docs/kernels.md from the results
-`;
 
 /**
  * What the guest runs: the tests, and where all were asked for the permission test once more with
@@ -45,10 +39,11 @@ const GUEST_SCRIPT = `
   shared=$1 deno=$2
   shift 2
   uname -r >"$shared/release"
+  export BPF_TEST_FEATURES="$shared/features"
   run() { "$deno" run -A --no-check --cached-only tests/run.ts --no-check "$@"; }
   run "--junit-path=$shared/junit.xml" "$@"
   code=$?
-  [ "$*" = tests/kernel ] || exit "$code"
+  [ "$*" = ${WHOLE} ] || exit "$code"
   echo 1 >/proc/sys/kernel/unprivileged_bpf_disabled || exit
   run "--junit-path=$shared/disabled.xml" tests/kernel/permissions_test.ts || code=1
   exit "$code"
@@ -58,18 +53,96 @@ const GUEST_SCRIPT = `
 const TIMED_OUT = 124;
 const FAILED_ITSELF = 125;
 
-function checkTools(): void {
-  const missing = Object.keys(TOOLS).filter((tool) => toolPath(tool) === undefined);
-  if (missing.length === 0) return;
-  const packages = missing.map((tool) => TOOLS[tool]).join(" ");
-  console.error(`Cannot run a VM: no ${missing.join(", ")} here; on Debian: apt-get install ${packages}`);
-  Deno.exit(1);
+/** The scripts that run a VM now: a signal to this program is one to them, and no VM is started after it. */
+const running = new Set<Deno.ChildProcess>();
+let stopped: Deno.Signal | undefined;
+
+function stopOnSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => {
+      stopped ??= signal;
+      for (const child of running) child.kill("SIGTERM");
+    });
+  }
 }
 
-async function mustRun(args: readonly string[]): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), { args: [...args], cwd: ROOT, stdin: "null" }).spawn()
-    .status;
-  if (!success) Deno.exit(1);
+/** What became of a kernel. */
+interface Outcome {
+  /** What the tests saw. */
+  readonly results: KernelResults;
+  /** What the guest printed. */
+  readonly lines: readonly string[];
+  /** Why it is not a good run; undefined where it is one. */
+  readonly problem?: string;
+}
+
+function missingTools(): string | undefined {
+  const missing = Object.keys(TOOLS).filter((tool) => toolPath(tool) === undefined);
+  if (missing.length === 0) return undefined;
+  const packages = missing.map((tool) => TOOLS[tool]).join(" ");
+  return `Cannot run a VM: no ${missing.join(", ")} here; on Debian: apt-get install ${packages}`;
+}
+
+async function succeeds(args: readonly string[]): Promise<boolean> {
+  const command = new Deno.Command(Deno.execPath(), { args: [...args], cwd: ROOT, stdin: "null" });
+  return (await command.spawn().status).success;
+}
+
+/** Prints each line with what it is about in front. */
+async function echo(prefix: string, stream: ReadableStream<Uint8Array>, keep?: (line: string) => void): Promise<void> {
+  const lines = stream.pipeThrough(new TextDecoderStream());
+  let rest = "";
+  const print = (line: string): void => {
+    keep?.(line);
+    console.log(`${prefix}${line}`);
+  };
+  for await (const chunk of lines) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop() ?? "";
+    parts.forEach(print);
+  }
+  if (rest !== "") print(rest);
+}
+
+async function vmrun(
+  kernel: string,
+  args: readonly string[],
+  lines: string[] = [],
+): Promise<{ code: number; stdout: string; said: string }> {
+  const child = new Deno.Command(VMRUN, {
+    args: ["--kernel", kernel, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { BPF_TEST_VM: kernel },
+  }).spawn();
+  running.add(child);
+  const prefix = `[${kernel}] `;
+  let [stdout, said] = ["", ""];
+  const isFetch = args.includes("--fetch");
+  const [{ code }] = await Promise.all([
+    child.status,
+    isFetch
+      ? new Response(child.stdout).text().then((text) => void (stdout = text.trim()))
+      : echo(prefix, child.stdout, (line) => void lines.push(line)),
+    echo(prefix, child.stderr, (line) => void (said = line.startsWith("vmrun: ") ? line.slice(7) : said)),
+  ]);
+  running.delete(child);
+  return { code, stdout, said };
+}
+
+/**
+ * The security modules that the guest starts, as an argument of its kernel: those that it starts by itself, and BPF,
+ * which some kernels have and do not start.
+ *
+ * @param config The kernel's configuration.
+ * @returns `lsm=…`; undefined where the kernel needs no telling, or has no such module.
+ */
+export function lsmArgument(config: string): string | undefined {
+  if (!/^CONFIG_BPF_LSM=y$/m.test(config)) return undefined;
+  const modules = /^CONFIG_LSM="(.*)"$/m.exec(config)?.[1].split(",").filter(Boolean) ?? [];
+  return modules.includes("bpf") ? undefined : `lsm=${[...modules, "bpf"].join(",")}`;
 }
 
 /** Runs the tests on one kernel. */
@@ -77,73 +150,108 @@ async function runKernel(
   kernel: string,
   timeout: number,
   args: readonly string[],
-): Promise<{ code: number; release: string; results: Result[] }> {
+  lines: string[],
+): Promise<Omit<Outcome, "lines">> {
   const shared = await Deno.makeTempDir({ prefix: "bpf-vm-" });
   try {
-    const { code } = await new Deno.Command(VMRUN, {
-      args: [
-        ...["--kernel", kernel, "--timeout", `${timeout}`, "--mem", `${MEMORY}`, "--env", "BPF_TEST_VM"],
-        ...["--rw", shared, "--time", "--", "sh", "-c", GUEST_SCRIPT, "sh", shared, Deno.execPath(), ...args],
-      ],
-      cwd: ROOT,
-      stdin: "null",
-      env: { BPF_TEST_VM: kernel },
-    }).spawn().status;
-    const read = (name: string): Promise<string> => Deno.readTextFile(`${shared}/${name}`).catch(() => "");
-    return {
-      code,
-      release: (await read("release")).trim(),
-      results: [...parseJunit(await read("junit.xml")), ...parseJunit(await read("disabled.xml"))],
-    };
+    const fetched = await vmrun(kernel, ["--fetch"]);
+    if (stopped !== undefined) {
+      return { results: await readShared(shared, kernel), problem: `stopped by ${stopped}` };
+    }
+    if (fetched.code !== 0) {
+      return { results: await readShared(shared, kernel), problem: `it cannot be had: ${fetched.said}` };
+    }
+    const lsm = lsmArgument(await Deno.readTextFile(`${fetched.stdout}/config`));
+    const { code, said } = await vmrun(kernel, [
+      ...["--timeout", `${timeout}`, "--mem", `${MEMORY}`, "--env", "BPF_TEST_VM"],
+      ...(lsm === undefined ? [] : ["--append", lsm]),
+      ...["--rw", shared, "--time", "--", "sh", "-c", GUEST_SCRIPT, "sh", shared, Deno.execPath(), ...args],
+    ], lines);
+    const results = await readShared(shared, kernel);
+    if (stopped !== undefined) return { results, problem: `stopped by ${stopped}` };
+    if (code === TIMED_OUT) return { results, problem: `not finished after ${timeout} seconds` };
+    if (code === FAILED_ITSELF) return { results, problem: said };
+    if (results.tests.length === 0) return { results, problem: "no test ran" };
+    return code === 0 ? { results } : { results, problem: "tests failed, or left something behind" };
   } finally {
     await Deno.remove(shared, { recursive: true });
   }
 }
 
-function count(results: readonly Result[], outcome: Result["outcome"]): number {
-  return results.filter((result) => result.outcome === outcome).length;
+/** The arguments for `deno task test:only`. */
+function testArguments({ quick, args }: Options): readonly string[] {
+  if (!quick) return args.length > 0 ? args : [WHOLE];
+  const names = [...Deno.readDirSync(`${ROOT}${WHOLE}`)].map(({ name }) => name);
+  return names.filter((name) => name.endsWith("_test.ts") && !SLOW.includes(name)).sort()
+    .map((name) => `${WHOLE}/${name}`);
+}
+
+/** Runs the tests on some kernels, a few at a time; gives the outcomes in the order of the kernels. */
+async function runAll(options: Options): Promise<Outcome[]> {
+  const { kernels, timeout, jobs } = options;
+  const args = testArguments(options);
+  const outcomes: Outcome[] = [];
+  const waiting = kernels.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, kernel] of waiting) {
+      if (stopped !== undefined) return;
+      const lines: string[] = [];
+      outcomes[index] = { ...await runKernel(kernel, timeout, args, lines), lines };
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return outcomes.filter((outcome) => outcome !== undefined);
+}
+
+function count(tests: readonly Result[], outcome: Result["outcome"]): number {
+  return tests.filter((test) => test.outcome === outcome).length;
+}
+
+async function writePage(outcomes: readonly Outcome[], isWhole: boolean): Promise<void> {
+  for (const { results, lines } of outcomes) {
+    try {
+      if (results.tests.length === 0) throw new RangeError("Cannot keep results: there are none");
+      await keepResults({ ...results, tests: inFiles(results.tests, lines) }, isWhole);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      console.error(`kernel ${results.kernel}: ${error.message}`);
+    }
+  }
+  await Deno.writeTextFile(PAGE, kernelsPage(await keptResults()));
 }
 
 async function main(): Promise<number> {
-  const [own, rest] = split(Deno.args);
-  const options = parseArgs(own, { string: ["kernel", "timeout"], boolean: ["write", "help"], collect: ["kernel"] });
+  let options: Options;
+  try {
+    options = parseOptions(Deno.args);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    console.error(`${error.message}\n\n${USAGE}`);
+    return 2;
+  }
   if (options.help) {
     console.log(USAGE);
     return 0;
   }
-  checkTools();
-  const kernels = options.kernel.length > 0 ? options.kernel as string[] : KERNELS;
-  const timeout = Number(options.timeout ?? TIME_LIMIT);
-  const args = rest.length > 0 ? rest : ["tests/kernel"];
+  const missing = missingTools();
+  if (missing !== undefined) {
+    console.error(missing);
+    return 1;
+  }
   // Types once, here: the guests run without checking them, and without a network.
-  await mustRun(["check", "tests/"]);
-  await mustRun(["test", "--no-run", "--no-check", "tests/kernel", "tests/unit", "tests/fuzz"]);
+  if (!await succeeds(["check", "tests/"])) return 1;
+  if (!await succeeds(["test", "--no-run", "--no-check", "tests/kernel", "tests/unit", "tests/fuzz"])) return 1;
 
-  const all: KernelResults[] = [];
-  let bad = 0;
-  for (const kernel of kernels) {
-    console.log(`== kernel ${kernel}`);
-    const { code, release, results } = await runKernel(kernel, timeout, args);
-    if (code === TIMED_OUT) console.error(`kernel ${kernel}: not finished after ${timeout} seconds`);
-    if (code === FAILED_ITSELF) console.error(`kernel ${kernel}: it could not be fetched or booted (see above)`);
-    if (code !== 0) bad++;
-    all.push({ kernel, release, results, complete: results.length > 0 });
-  }
+  stopOnSignals();
+  const outcomes = await runAll(options);
+  if (options.write && stopped === undefined) await writePage(outcomes, options.args.length === 0);
   console.log();
-  for (const { kernel, release, results } of all) {
-    const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((one) => count(results, one));
-    console.log(
-      `kernel ${kernel} (${release || "did not run"}): ${passed} passed, ${failed} failed, ${skipped} skipped`,
-    );
+  for (const { results: { kernel, release, tests }, problem } of outcomes) {
+    const [passed, failed, skipped] = (["passed", "failed", "skipped"] as const).map((one) => count(tests, one));
+    const counts = `${passed} passed, ${failed} failed, ${skipped} skipped`;
+    console.log(`kernel ${kernel} (${release || "did not run"}): ${counts}${problem ? `; ${problem}` : ""}`);
   }
-  if (options.write) await Deno.writeTextFile(PAGE, kernelsPage(all));
-  return bad === 0 ? 0 : 1;
-}
-
-/** The arguments before and after `--`. */
-function split(args: readonly string[]): [string[], string[]] {
-  const at = args.indexOf("--");
-  return at < 0 ? [[...args], []] : [args.slice(0, at), args.slice(at + 1)];
+  return stopped === undefined && outcomes.every(({ problem }) => problem === undefined) ? 0 : 1;
 }
 
 if (import.meta.main) Deno.exit(await main());

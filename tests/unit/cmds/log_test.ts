@@ -148,6 +148,18 @@ Deno.test("progLoad() blames the kernel's age where there is no log, and the pro
   assertEquals((refused.cause as SyscallError).code, "EINVAL");
 });
 
+Deno.test("progLoad() blames the kernel's age where the verifier did not get to the first instruction", () => {
+  using fake = new FakeKernel();
+  const old = grantToken(environment({ release: "5.10" }), ALL);
+  const options = { type: "lsm", insns, license: "GPL", expectedAttachType: "lsm_cgroup" } as const;
+  const end = "insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+  verifying(fake, { log: `attach_btf_id is wrong\nprocessed 0 ${end}`, errno: errnos.EINVAL });
+  const error = assertThrows(() => progLoad(old, options), NotSupportedError);
+  assertEquals([error.since, error.feature], ["6.0", "attach type lsm_cgroup"]);
+  verifying(fake, { log: `0: (95) exit\nprocessed 1 ${end}`, errno: errnos.EINVAL });
+  assertThrows(() => progLoad(old, options), VerifierError);
+});
+
 Deno.test("progLoad() closes the program where onLog throws", () => {
   using fake = new FakeKernel();
   verifying(fake, { log: "fine" });
