@@ -9,7 +9,7 @@ import { btfGetFdById, btfGetNextId } from "../cmds/id.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import { kernelBtf } from "../features/kernel_btf.ts";
-import { Fd, type FdSource } from "../ffi/fd.ts";
+import type { Fd, FdSource } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { type AttachType, attachTypes, type ProgType, progTypes } from "../uapi/enums.gen.ts";
