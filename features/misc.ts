@@ -140,7 +140,10 @@ const PROBES: Readonly<Record<Feature, (token: Root) => boolean | undefined>> = 
   may_goto: program(() =>
     asm`
       r0 = 0
-      may_goto +0
+    loop:
+      may_goto out
+      goto loop
+    out:
       exit
     `
   ),

@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertStringIncludes, assertThrows } from "@std/assert";
+import { btfGetFdById } from "../../cmds/id.ts";
+import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { asm, exit, label, mov64, r0 } from "../../asm/mod.ts";
 import { Btf, BtfBuilder } from "../../btf/mod.ts";
 import { NotSupportedError, PermissionError, SyscallError, VerifierError } from "../../errors.ts";
@@ -313,4 +315,55 @@ kernelTest("Program.load() gives all of a VerifierError on", {}, () => {
     VerifierError,
   );
   assertStringIncludes(error.log, "R0 !read_ok");
+});
+
+/** A module that is loaded and has BTF with functions; the first of several. */
+function someModule(): string | undefined {
+  try {
+    for (const { name } of Deno.readDirSync("/sys/kernel/btf")) {
+      if (name === "vmlinux") continue;
+      const btf = kernelBtf(name);
+      for (let id = btf.firstId; id < btf.typeCount; id++) if (btf.kindOf(id) === "func") return name;
+    }
+  } catch {
+    // No BTF at all.
+  }
+  return undefined;
+}
+
+kernelTest("Program.load() finds functions of kernel modules", {
+  needs: ["btf", () => someModule() === undefined ? "no module with BTF" : undefined, kernelSince("6.0")],
+}, () => {
+  const token = rootToken();
+  const module = someModule() as string;
+  const btf = kernelBtf(module);
+  const names: string[] = [];
+  for (let id = btf.firstId; id < btf.typeCount; id++) if (btf.kindOf(id) === "func") names.push(btf.nameOf(id));
+  const load = (name: string) =>
+    Program.load(token, {
+      type: "tracing",
+      expectedAttachType: "trace_fentry",
+      attachTo: { name, module },
+      insns: returning(0),
+      license: "GPL",
+    });
+  let traced = 0;
+  // Not every function can be traced: those that were inlined have no code of their own.
+  for (const name of names.slice(0, 50)) {
+    try {
+      using prog = load(name);
+      const { attachBtfId, attachBtfObjId } = prog.info;
+      assertEquals(attachBtfId, btf.findAll("func", name).find((id) => id >= btf.firstId));
+      using fd = btfGetFdById(token, attachBtfObjId);
+      assertEquals(objGetInfoByFd(token, fd, { kind: "btf" }).name, module);
+      traced++;
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+    }
+  }
+  console.log(`${traced} functions of module ${module} can be traced`);
+  assertGreaterOrEqual(traced, 1);
+  assertThrows(() => load("no_such_function"), TypeError, `module ${module} has no function "no_such_function"`);
+  // A function of the kernel is none of the module's.
+  assertThrows(() => load("vfs_read"), TypeError, `module ${module} has no function "vfs_read"`);
 });
