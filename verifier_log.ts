@@ -72,7 +72,7 @@ export interface VerifierReport {
 const STEP = /^(\d+): (\([0-9a-f]{2}\) .*)$/;
 const STATE = /^(?:from \d+ to )?(\d+)(?: \(speculative execution\))?: ((?:frame\d+: )?(?:R\d+|fp[-0-9]).*)$/;
 const CALL_STATE = /^ ((?:frame\d+: )?R\d+.*)$/;
-const SOURCE = /^; (.*?)(?: @ (.*):(\d+))?$/;
+const LINE_NUMBER = /:(\d+)$/;
 const PROCESSED =
   /^processed (\d+) insns \(limit (\d+)\) max_states_per_insn (\d+) total_states (\d+) peak_states (\d+) mark_read (\d+)/;
 const DEPTH = /^stack depth (\d+(?:\+\d+)*)/;
@@ -118,10 +118,25 @@ function stateOf(text: string): Map<string, string> {
   return state;
 }
 
+const AFTER = /; ?(?:$|frame\d+: |R\d+|fp-|refs)/y;
+
 /** The instruction of a line, and the state that newer kernels write behind it. */
 function splitStep(text: string): [insn: string, after: string] {
-  const at = text.search(/\s+; ?(?=$|frame\d+: |R\d+|fp-|refs)/);
-  return at < 0 ? [text.trimEnd(), ""] : [text.slice(0, at), text.slice(at).replace(/^\s+; ?/, "")];
+  for (let at = text.indexOf(" ;"); at >= 0; at = text.indexOf(" ;", at + 1)) {
+    AFTER.lastIndex = at + 1;
+    if (AFTER.test(text)) return [text.slice(0, at).trimEnd(), text.slice(at + 2).trimStart()];
+  }
+  return [text.trimEnd(), ""];
+}
+
+/** The source line that a line shows; undefined where it shows none. */
+function sourceOf(line: string): VerifierSource | undefined {
+  if (!line.startsWith("; ")) return undefined;
+  const at = line.lastIndexOf(" @ ");
+  const number = at < 0 ? undefined : LINE_NUMBER.exec(line.slice(at))?.[1];
+  if (number === undefined) return { text: line.slice(2).trim(), file: undefined, line: undefined };
+  const file = line.slice(at + 3, -number.length - 1);
+  return { text: line.slice(2, at).trim(), file, line: Number(number) };
 }
 
 /** Goes over the lines of a log, keeping what is known at each. */
@@ -157,10 +172,9 @@ class Reader {
       this.state = stateOf(state.at(-1) as string);
       return true;
     }
-    const source = SOURCE.exec(line);
-    if (source !== null) {
-      const [, text, file, number] = source;
-      this.source = { text: text.trim(), file, line: number === undefined ? undefined : Number(number) };
+    const source = sourceOf(line);
+    if (source !== undefined) {
+      this.source = source;
       return true;
     }
     const counted = PROCESSED.exec(line)?.slice(1).map(Number);

@@ -36,7 +36,7 @@ const O_CLOEXEC = 0o2000000;
 const CHUNK_SIZE = 16 * 1024;
 
 //  "  <...>-1234    [001] d..21  1234.567890: bpf_trace_printk: text", with "(1234)" for the process where asked for.
-const LINE = /^\s*(.+)-(\d+)\s+(?:\(\s*\S+\)\s+)?\[(\d+)\]\s+(\S+)\s+(\d+\.\d+): (\w+): (.*)$/s;
+const LINE = /^\s*(\S.*)-(\d+)\s+(?:\(\s*\S+\)\s+)?\[(\d+)\]\s+(\S+)\s+(\d+\.\d+): (\w+): (.*)$/s;
 
 /**
  * Reads a line of a trace.
