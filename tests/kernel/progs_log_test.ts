@@ -94,7 +94,7 @@ kernelTest("Program.load() loads a million instructions, and keeps the whole log
     assertEquals(error.report.stats?.processedInsns, MILLION - 1);
     // Every instruction has its line, from the first to the last.
     let next = 0;
-    for (const { insn } of verifierSteps(error.log)) assertEquals(insn, next++);
+    for (const { insn } of verifierSteps(error.log)) if (insn !== next++) assertEquals(insn, next - 1);
     assertEquals(next, MILLION - 1);
     assertGreater(error.log.length, 32 * 1024 * 1024);
   } else {
