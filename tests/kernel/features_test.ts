@@ -180,7 +180,7 @@ kernelTest("hasAttachType() answers as the release of each has it", { needs: ["b
     assertEquals(answer, isDue(attachTypeSince, type), type);
     if (answer) yes++;
   }
-  assertGreaterOrEqual(yes, 34);
+  assertGreaterOrEqual(yes, 33);
   assertThrows(() => hasAttachType(token, "nothing" as AttachType), TypeError, '"nothing" is unknown');
 });
 

@@ -54,7 +54,10 @@ kernelTest("Program.run() runs XDP programs: value, packet, context, duration", 
   }
   assertThrows(() => prog.run({ data, repeat: 0 }), RangeError, "Cannot use repeat: 0");
   assertThrows(() => prog.run({ data, flags: ["fast" as never] }), TypeError, 'Cannot use flags: "fast"');
-  assertThrows(() => prog.run({ data: new Uint8Array(4) }), SyscallError, "EINVAL");
+  // Kernels before 6.1 take packets that are shorter than an Ethernet header.
+  if (kernelSince("6.1")() === undefined) {
+    assertThrows(() => prog.run({ data: new Uint8Array(4) }), SyscallError, "EINVAL");
+  }
 });
 
 kernelTest("Program.run() gives tc programs a __sk_buff and takes it back", {}, () => {
@@ -66,7 +69,8 @@ kernelTest("Program.run() gives tc programs a __sk_buff and takes it back", {}, 
       r2 = *(u32 *)(r1 +8)   ; mark
       r2 += 1
       *(u32 *)(r1 +8) = r2
-      *(u32 *)(r1 +48) = 99  ; cb[0]
+      r3 = 99
+      *(u32 *)(r1 +48) = r3  ; cb[0]
       r0 = *(u32 *)(r1 +0)   ; len
       exit
     `,
@@ -96,7 +100,9 @@ kernelTest("Program.run() runs socket filters and flow dissectors", {}, () => {
   const { returnValue, data } = dissector.run({ data: frame() });
   // What it leaves is a struct bpf_flow_keys: nhoff and thoff first.
   const keys = new DataView(data.buffer, data.byteOffset, data.length);
-  assertEquals([returnValue, keys.getUint16(0, true), keys.getUint16(2, true)], [0, 14, 34]);
+  // Kernels before 6.0 return whether it went well instead of what it returned.
+  const went = kernelSince("6.0")() === undefined ? 0 : 1;
+  assertEquals([returnValue, keys.getUint16(0, true), keys.getUint16(2, true)], [went, 14, 34]);
 });
 
 kernelTest("Program.run() runs raw tracepoints, on a CPU that is named", { needs: [kernelSince("5.10")] }, () => {
