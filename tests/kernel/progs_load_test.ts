@@ -4,11 +4,11 @@ import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { asm, exit, label, mov64, r0 } from "../../asm/mod.ts";
 import { Btf, BtfBuilder } from "../../btf/mod.ts";
 import { NotSupportedError, PermissionError, SyscallError, VerifierError } from "../../errors.ts";
-import { kernelBtf } from "../../features/kernel_btf.ts";
+import { hasProgType, kernelBtf } from "../../features/mod.ts";
 import { BpfMap } from "../../maps/mod.ts";
 import { u32, u64 } from "../../codec.ts";
 import { Program, type ProgramOptions } from "../../progs/mod.ts";
-import { acquire } from "../../tokens/token.ts";
+import { acquire, type PermissionToken } from "../../tokens/token.ts";
 import { type ProgType, progTypes } from "../../uapi/enums.gen.ts";
 import { progTypeSince } from "../../uapi/since.gen.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
@@ -73,6 +73,8 @@ kernelTest("Program.load() loads every type that the kernel has", { needs: ["btf
         // What patches functions is refused by kernels that are built or patched without it.
         assert(type === "ext" || type === "lsm" || type === "lirc_mode2", `${type}: ${error}`);
         assert(error instanceof SyscallError || error instanceof PermissionError, String(error));
+        // The probe does not say otherwise.
+        assert(hasProgType(token, type) !== true, `${type} should load: ${error}`);
       }
       const why = error instanceof VerifierError
         ? error.report.reason
@@ -375,4 +377,17 @@ kernelTest("Program.load() finds functions of kernel modules", {
   assertThrows(() => load("no_such_function"), TypeError, `module ${module} has no function "no_such_function"`);
   // A function of the kernel is none of the module's.
   assertThrows(() => load("vfs_read"), TypeError, `module ${module} has no function "vfs_read"`);
+});
+
+kernelTest("Program.load() asks for the token that the type needs, in TypeScript and when it runs", {}, () => {
+  const weak = acquire("CAP_BPF");
+  const options = { type: "xdp", insns: returning(1), license: "GPL" } as const;
+  // @ts-expect-error: programs of type xdp need CAP_NET_ADMIN.
+  assertThrows(() => Program.load(weak, options), PermissionError, "CAP_NET_ADMIN");
+  const able: PermissionToken<"CAP_BPF" | "CAP_NET_ADMIN"> = acquire("CAP_BPF", "CAP_NET_ADMIN");
+  using prog: Program<"xdp"> = Program.load(able, options);
+  assertEquals(prog.type, "xdp");
+  able.revoke();
+  assert(prog.closed);
+  assertThrows(() => prog.fd, TypeError, "its permission token was revoked");
 });

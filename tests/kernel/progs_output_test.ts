@@ -33,6 +33,30 @@ kernelTest("Program.output() gives what a program prints as it comes, until it i
   assert(prog.closed);
 });
 
+kernelTest("Program.readOutput() reads what the kernel says of a program's mistakes", {
+  needs: ["btf", streamMemory],
+}, () => {
+  const token = rootToken();
+  using prog = Program.load(token, {
+    type: "syscall",
+    license: "GPL",
+    name: "endless",
+    flags: ["sleepable"],
+    insns: asm`
+      r0 = 7
+    loop:
+      may_goto out
+      goto loop
+    out:
+      exit
+    `,
+  });
+  // The kernel ends it after a quarter of a second.
+  assertEquals(prog.run().returnValue, 7);
+  assertMatch(prog.readOutput("stderr"), /Timeout detected for may_goto instruction/);
+  assertEquals(prog.readOutput("stdout"), "");
+});
+
 kernelTest("Program.output() says which kernels have streams", {}, async () => {
   const token = rootToken();
   using prog = Program.load(token, { type: "socket_filter", license: "GPL", insns: returning(0) });

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { asm } from "../../asm/mod.ts";
 import { linkCreate } from "../../cmds/link.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
-import { u64 } from "../../codec.ts";
+import { u32, u64 } from "../../codec.ts";
 import { NotSupportedError, PermissionError, SyscallError } from "../../errors.ts";
 import { addressOf, allocate } from "../../ffi/memory.ts";
 import { type ArrayMap, BpfMap } from "../../maps/mod.ts";
@@ -237,6 +237,35 @@ kernelTest("Program.run() calls what fentry programs trace", { needs: ["btf", la
   assert(prog !== undefined);
   using _link = rawTracepointOpen(token, prog);
   assertEquals([prog.run().returnValue, map.get(0)], [0, 1n]);
+});
+
+kernelTest("info.recursionMisses counts the runs that were left out", {
+  needs: ["btf", kernelSince("5.12"), lacksTrampolines],
+}, () => {
+  const token = rootToken();
+  using map = BpfMap.create(token, { type: "hash", key: u32, value: u64, maxEntries: 4 });
+  map.set(1, 1n);
+  map.set(2, 2n);
+  // Traces what deletes elements, and deletes one itself.
+  using prog = Program.load(token, {
+    type: "tracing",
+    expectedAttachType: "trace_fentry",
+    attachTo: "htab_map_delete_elem",
+    license: "GPL",
+    insns: asm`
+      *(u32 *)(r10 -4) = 2
+      r1 = map_fd ${map} ll
+      r2 = r10
+      r2 += -4
+      call map_delete_elem
+      r0 = 0
+      exit
+    `,
+  });
+  assertEquals(prog.info.recursionMisses, 0n);
+  using _link = rawTracepointOpen(token, prog);
+  map.delete(1);
+  assertEquals([map.count(), prog.info.recursionMisses], [0, 1n]);
 });
 
 const lacksDummyOps: Probe = () =>
