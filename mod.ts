@@ -67,6 +67,7 @@ export {
   openPidfd,
   type ReceiveOptions,
 } from "./ffi/fd_channel.ts";
+export { type DenoSocket, socketCookie, socketFd } from "./ffi/socket.ts";
 export { type KernelSymbol, KernelSymbols } from "./ffi/kallsyms.ts";
 export { openPath } from "./ffi/kernel_file.ts";
 
@@ -305,9 +306,13 @@ export {
   type AttachNetnsOptions,
   attachPerfEvent,
   attachRawTracepoint,
+  attachSocket,
+  type AttachSocketOptions,
   attachSockmap,
   type AttachSockmapOptions,
   attachStructOps,
+  attachTc,
+  type AttachTcOptions,
   attachTcx,
   type AttachTcxOptions,
   attachTracepoint,
@@ -318,6 +323,8 @@ export {
   type AttachUprobeMultiOptions,
   type AttachUprobeOptions,
   attachXdp,
+  attachXdpByNetlink,
+  type AttachXdpByNetlinkOptions,
   type AttachXdpOptions,
   type CgroupAttachType,
   type CgroupIterOrder,
@@ -330,8 +337,13 @@ export {
   type NetfilterFamily,
   type NetfilterHook,
   type ProbeOptions,
+  queryTc,
+  queryXdp,
   type SockmapAttachType,
+  type TcFilter,
+  UnlinkedAttachment,
   type XdpMode,
+  type XdpState,
 } from "./links/mod.ts";
 
 // Codecs: C types as JavaScript values

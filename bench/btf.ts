@@ -9,6 +9,7 @@
  */
 
 import { Btf } from "../btf/mod.ts";
+import { Baseline, measure, median, type Sample } from "./_baseline.ts";
 
 const VMLINUX = "/sys/kernel/btf/vmlinux";
 const ROUNDS = 41;
@@ -25,70 +26,8 @@ const NAMES = [
   ...["no_such_struct"],
 ];
 
-interface Sample {
-  readonly nanoseconds: number;
-  readonly count: number;
-}
-
-/** libbpf in a process of its own that is asked line by line. */
-class Libbpf implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
-  readonly #reader: ReadableStreamDefaultReader<string>;
-
-  constructor() {
-    this.#folder = Deno.makeTempDirSync({ prefix: "bpf_deno_bench_" });
-    const binary = `${this.#folder}/btf`;
-    const source = decodeURIComponent(new URL("btf.c", import.meta.url).pathname);
-    const compilers = ["clang", "gcc", "cc"];
-    if (!compilers.some((compiler) => compile(compiler, ["-O2", "-o", binary, source, "-lbpf"]))) {
-      throw new Error(`Cannot measure the baseline: no ${compilers.join(", ")} here compiles ${source} with libbpf`);
-    }
-    this.#child = new Deno.Command(binary, { args: [VMLINUX], stdin: "piped", stdout: "piped" }).spawn();
-    this.#writer = this.#child.stdin.getWriter();
-    this.#reader = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  async run(operation: "load" | "parse"): Promise<Sample> {
-    await this.#writer.write(new TextEncoder().encode(`${operation} 1\n`));
-    let text = "";
-    while (!text.endsWith("\n")) {
-      const { value, done } = await this.#reader.read();
-      if (done) throw new Error(`Cannot measure ${operation} in C: the process has ended`);
-      text += value;
-    }
-    const [nanoseconds, count] = text.trim().split(" ").map(Number);
-    return { nanoseconds, count };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer.close();
-    await this.#child.status;
-    await this.#reader.cancel();
-    Deno.removeSync(this.#folder, { recursive: true });
-  }
-}
-
-function compile(compiler: string, args: readonly string[]): boolean {
-  try {
-    return new Deno.Command(compiler, { args: [...args], stderr: "null" }).outputSync().success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-function measure(work: () => Btf): Sample {
-  const start = performance.now();
-  const btf = work();
-  return { nanoseconds: (performance.now() - start) * 1e6, count: btf.typeCount };
+function read(work: () => Btf): Sample {
+  return measure(() => work().typeCount, 1);
 }
 
 /** One row: both in turn, each time with the other one first. Gives the median of the rounds' ratios. */
@@ -99,7 +38,7 @@ async function compare(what: string, c: () => Promise<Sample>, ours: () => Sampl
     const first = round % 2 === 0 ? ours() : undefined;
     const theirs = await c();
     const mine = first ?? ours();
-    if (mine.count !== theirs.count) throw new Error(`Cannot trust ${what}: ${mine.count} types, not ${theirs.count}`);
+    if (mine.sum !== theirs.sum) throw new Error(`Cannot trust ${what}: ${mine.sum} types, not ${theirs.sum}`);
     cCosts.push(theirs.nanoseconds);
     costs.push(mine.nanoseconds);
   }
@@ -136,15 +75,15 @@ function findCosts(bytes: Uint8Array<ArrayBuffer>): [first: number, later: numbe
 }
 
 async function main(check: boolean): Promise<number> {
-  await using libbpf = new Libbpf();
+  await using libbpf = new Baseline("btf.c", [VMLINUX], { libraries: ["bpf"] });
   console.log(`${"".padEnd(34)} ${"C, ms".padStart(10)} ${"btf/, ms".padStart(10)} ${"btf/C".padStart(8)}`);
   const load = await compare(
     "read and index vmlinux",
-    () => libbpf.run("load"),
-    () => measure(() => Btf.parse(Deno.readFileSync(VMLINUX))),
+    () => libbpf.run("load", 1),
+    () => read(() => Btf.parse(Deno.readFileSync(VMLINUX))),
   );
   const bytes = Deno.readFileSync(VMLINUX);
-  await compare("index its bytes", () => libbpf.run("parse"), () => measure(() => Btf.parse(bytes)));
+  await compare("index its bytes", () => libbpf.run("parse", 1), () => read(() => Btf.parse(bytes)));
 
   const [first, later] = findCosts(bytes);
   console.log(`first name found: ${(first / 1e6).toFixed(2)} ms; each later one: ${(later / 1e3).toFixed(2)} µs`);

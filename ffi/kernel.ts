@@ -68,6 +68,10 @@ export interface Kernel {
   pidfdOpen(pid: number, flags: number): number;
   /** pidfd_getfd(2). */
   pidfdGetfd(pidfd: number, fd: number, flags: number): number;
+  /** getsockname(2): answers the length that the kernel would write. */
+  getsockname(fd: number, address: Bytes): number;
+  /** getpeername(2): answers the length that the kernel would write. */
+  getpeername(fd: number, address: Bytes): number;
   /** if_nametoindex(3): the index, 0 or less where there is no such interface. */
   ifNameToIndex(name: string): number;
   /** eventfd(2). */
@@ -283,6 +287,18 @@ export class LibcKernel implements Kernel {
 
   pidfdGetfd(pidfd: number, fd: number, flags: number): number {
     return this.#answer(this.#symbols.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
+  }
+
+  getsockname(fd: number, address: Bytes): number {
+    const length = new Uint32Array([address.length]);
+    const result = this.#answer(this.#symbols.getsockname(fd, address, length));
+    return result < 0 ? result : length[0];
+  }
+
+  getpeername(fd: number, address: Bytes): number {
+    const length = new Uint32Array([address.length]);
+    const result = this.#answer(this.#symbols.getpeername(fd, address, length));
+    return result < 0 ? result : length[0];
   }
 
   ifNameToIndex(name: string): number {

@@ -76,6 +76,10 @@ const SYMBOLS = {
   pidfd_getfd: { name: "syscall", parameters: ["i32", "i32", "i32", "u32"], result: "i32" },
   // unsigned int if_nametoindex(const char *name);
   if_nametoindex: { parameters: ["buffer"], result: "i32" },
+  // int getsockname(int fd, struct sockaddr *address, socklen_t *size);
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int getpeername(int fd, struct sockaddr *address, socklen_t *size);
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int eventfd(unsigned int initval, int flags);
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int epoll_create1(int flags);

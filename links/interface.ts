@@ -17,6 +17,21 @@ export type XdpMode = "generic" | "native" | "offload";
 /** Bits of the kernel's XDP_FLAGS_*: linux/if_link.h. */
 const XDP_MODES: Readonly<Record<XdpMode, number>> = { generic: 1 << 1, native: 1 << 2, offload: 1 << 3 };
 
+/**
+ * A mode as the kernel takes it.
+ *
+ * @param mode The mode; none leaves it to the kernel.
+ * @returns XDP_FLAGS_*.
+ * @throws {TypeError} For a mode that there is not.
+ */
+export function xdpModeFlags(mode: XdpMode | undefined): number {
+  if (mode === undefined) return 0;
+  if (!Object.hasOwn(XDP_MODES, mode)) {
+    throw new TypeError(`Cannot use mode: "${mode}" is none of ${Object.keys(XDP_MODES).join(", ")}`);
+  }
+  return XDP_MODES[mode];
+}
+
 /** What `attachXdp()` takes besides the program. */
 export interface AttachXdpOptions {
   /** The interface, by name or by index. */
@@ -36,12 +51,8 @@ export interface AttachXdpOptions {
  * @throws {SyscallError} EBUSY where a program is attached there; EOPNOTSUPP where the driver does not know the mode.
  */
 export function attachXdp(token: AttachToken<"link_create", "xdp">, prog: FdSource, options: AttachXdpOptions): Link {
-  const { mode } = options;
-  if (mode !== undefined && !Object.hasOwn(XDP_MODES, mode)) {
-    throw new TypeError(`Cannot use mode: "${mode}" is none of ${Object.keys(XDP_MODES).join(", ")}`);
-  }
+  const flags = xdpModeFlags(options.mode);
   const target = { ifindex: interfaceIndex(options.interface) };
-  const flags = mode === undefined ? 0 : XDP_MODES[mode];
   return new Link(token, linkCreate(token, { prog, target, attachType: "xdp", flags }));
 }
 

@@ -12,7 +12,7 @@ import { SyscallError } from "../errors.ts";
 import { Fd, type FdSource } from "../ffi/fd.ts";
 import { tryReadKernelLink } from "../ffi/kernel_file.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
-import type { AnyToken, PermissionToken } from "../tokens/token.ts";
+import type { AnyToken, Handle, PermissionToken } from "../tokens/token.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 
 /**
@@ -56,6 +56,45 @@ export class Attachment implements Disposable {
   }
 
   /** Closes it. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * A program that is attached without anything that holds it: it stays where nobody detaches it, in most places beyond the
+ * end of the process.
+ */
+export class UnlinkedAttachment implements Disposable, Handle {
+  readonly #detach: () => void;
+  #closed = false;
+
+  /**
+   * Remembers how to detach.
+   *
+   * @param detach Detaches what is still ours.
+   */
+  constructor(detach: () => void) {
+    this.#detach = detach;
+  }
+
+  /** Whether it was detached. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Detaches the program, unless another one has taken its place.
+   *
+   * @throws {SyscallError} What the kernel says.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#detach();
+  }
+
+  /** Detaches the program. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -15,7 +15,7 @@ export {
   type XdpMode,
 } from "./interface.ts";
 export { attachIter, type AttachIterOptions, type CgroupIterOrder, IterLink } from "./iter.ts";
-export { Attachment, Link, type LinkSource } from "./link.ts";
+export { Attachment, Link, type LinkSource, UnlinkedAttachment } from "./link.ts";
 export { attachSockmap, type AttachSockmapOptions, attachStructOps, type SockmapAttachType } from "./map.ts";
 export {
   attachNetfilter,
@@ -25,6 +25,16 @@ export {
   type NetfilterFamily,
   type NetfilterHook,
 } from "./netns.ts";
+export {
+  attachTc,
+  type AttachTcOptions,
+  attachXdpByNetlink,
+  type AttachXdpByNetlinkOptions,
+  queryTc,
+  queryXdp,
+  type TcFilter,
+  type XdpState,
+} from "./netlink.ts";
 export { attachPerfEvent, attachTracepoint, type AttachTracepointOptions } from "./perf_event.ts";
 export {
   attachKprobe,
@@ -38,3 +48,4 @@ export {
   type ProbeOptions,
 } from "./probe.ts";
 export { attachRawTracepoint, attachTracing, type CookieOptions } from "./raw_tracepoint.ts";
+export { attachSocket, type AttachSocketOptions } from "./socket.ts";

@@ -277,6 +277,14 @@ export class FakeKernel implements Kernel, Disposable {
     return this.newFd();
   }
 
+  getsockname(): number {
+    return -errnos.ENOTSOCK;
+  }
+
+  getpeername(): number {
+    return -errnos.ENOTSOCK;
+  }
+
   ifNameToIndex(name: string): number {
     return name === "lo" ? 1 : 0;
   }

@@ -1,0 +1,375 @@
+/**
+ * Programs at network interfaces by netlink, for kernels without the links: XDP, and traffic control by clsact. What is
+ * attached so stays when the process ends.
+ *
+ * @module
+ */
+
+import { objGetInfoByFd } from "../cmds/obj.ts";
+import { Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
+import { interfaceIndex } from "../ffi/interface.ts";
+import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
+import {
+  type Attribute,
+  attributeString,
+  attributeU32,
+  netlinkCode,
+  type NetlinkRequest,
+  NetlinkSocket,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_ECHO,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  parseAttributes,
+} from "../ffi/netlink.ts";
+import type { Bytes } from "../ffi/kernel.ts";
+import type { AttachToken } from "../tokens/requirements.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { type XdpMode, xdpModeFlags } from "./interface.ts";
+import { UnlinkedAttachment } from "./link.ts";
+
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const RTM_NEWQDISC = 36;
+const RTM_DELQDISC = 37;
+const RTM_NEWTFILTER = 44;
+const RTM_DELTFILTER = 45;
+const RTM_GETTFILTER = 46;
+
+const IFLA_XDP = 43;
+const IFLA_XDP_FD = 1;
+const IFLA_XDP_ATTACHED = 2;
+const IFLA_XDP_FLAGS = 3;
+const IFLA_XDP_PROG_ID = 4;
+const IFLA_XDP_DRV_PROG_ID = 5;
+const IFLA_XDP_SKB_PROG_ID = 6;
+const IFLA_XDP_HW_PROG_ID = 7;
+const IFLA_XDP_EXPECTED_FD = 8;
+const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
+const XDP_FLAGS_REPLACE = 1 << 4;
+
+const TCA_KIND = 1;
+const TCA_OPTIONS = 2;
+const TCA_BPF_FD = 6;
+const TCA_BPF_NAME = 7;
+const TCA_BPF_FLAGS = 8;
+const TCA_BPF_ID = 11;
+const TCA_BPF_FLAG_ACT_DIRECT = 1;
+const TC_H_CLSACT = 0xfffffff1;
+const CLSACT_HANDLE = 0xffff0000;
+const PARENTS = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
+/** ETH_P_ALL in network byte order. */
+const ALL_PROTOCOLS = 0x0300;
+
+/** `struct ifinfomsg` of an interface. */
+function interfaceHeader(ifindex: number): Bytes {
+  const bytes = allocate(16);
+  new DataView(bytes.buffer).setInt32(4, ifindex, LITTLE_ENDIAN);
+  return bytes;
+}
+
+/** `struct tcmsg` of an interface. */
+function trafficHeader(ifindex: number, parent: number, handle: number, info: number): Bytes {
+  const bytes = allocate(20);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(4, ifindex, LITTLE_ENDIAN);
+  view.setUint32(8, handle, LITTLE_ENDIAN);
+  view.setUint32(12, parent, LITTLE_ENDIAN);
+  view.setUint32(16, info, LITTLE_ENDIAN);
+  return bytes;
+}
+
+function numberIn(attributes: ReadonlyMap<number, Bytes>, type: number): number | undefined {
+  const bytes = attributes.get(type);
+  if (bytes === undefined) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return bytes.length === 4 ? view.getUint32(0, LITTLE_ENDIAN) : view.getUint8(0);
+}
+
+/** What `attachXdpByNetlink()` takes besides the program. */
+export interface AttachXdpByNetlinkOptions {
+  /** The interface, by name or by index. */
+  interface: string | number;
+  /** How it runs; without it in the driver where that can, else generically. */
+  mode?: XdpMode | undefined;
+  /** The program that has to be there, whose place it takes; without it none may be there. Since 5.7. */
+  replace?: FdSource | undefined;
+}
+
+function setXdp(ifindex: number, fd: number, flags: number, expected: number | undefined, action: string): void {
+  const xdp: Attribute[] = [[IFLA_XDP_FD, attributeU32(fd >>> 0)], [IFLA_XDP_FLAGS, attributeU32(flags)]];
+  if (expected !== undefined) xdp.push([IFLA_XDP_EXPECTED_FD, attributeU32(expected)]);
+  using socket = new NetlinkSocket();
+  socket.request({ type: RTM_SETLINK, header: interfaceHeader(ifindex), attributes: [[IFLA_XDP, xdp]], action });
+}
+
+/** A descriptor of the caller's program that outlives theirs. */
+function keep(prog: FdSource): Fd {
+  if (prog instanceof Fd) return prog.dup();
+  throw new TypeError("Cannot use prog: netlink attachments take a program's Fd, of which they keep a duplicate");
+}
+
+/**
+ * Attaches an XDP program to an interface by netlink. It stays when the process ends; disposing of what is returned
+ * detaches it, unless another program has taken its place. Since Linux 4.8.
+ *
+ * @param token A token with CAP_NET_ADMIN.
+ * @param prog The program, of type `xdp`.
+ * @param options The interface, how it runs there, and which program it replaces.
+ * @returns What detaches it.
+ * @throws {SyscallError} EBUSY where a program is attached there; EEXIST where another one than expected is.
+ */
+export function attachXdpByNetlink(
+  token: AttachToken<"link_create", "xdp">,
+  prog: Fd,
+  options: AttachXdpByNetlinkOptions,
+): UnlinkedAttachment {
+  token.assert({ command: "link_create", attachType: "xdp" }, "attach an XDP program");
+  const { mode, replace } = options;
+  const ifindex = interfaceIndex(options.interface);
+  const modeFlags = xdpModeFlags(mode);
+  const flags = modeFlags | (replace === undefined ? XDP_FLAGS_UPDATE_IF_NOEXIST : XDP_FLAGS_REPLACE);
+  const expected = replace === undefined ? undefined : fdNumber(replace, "replace");
+  const kept = keep(prog);
+  /** Only what is ours goes. */
+  const detach = (): void => setXdp(ifindex, -1, modeFlags | XDP_FLAGS_REPLACE, kept.fd, "detach an XDP program");
+  try {
+    setXdp(ifindex, kept.fd, flags, expected, "attach an XDP program");
+  } catch (error) {
+    // Where the kernel's answer was lost, the program may be there all the same.
+    if (netlinkCode(error) === undefined) ignoring(detach);
+    kept.close();
+    throw error;
+  }
+  return (token as AnyToken).adopt(
+    new UnlinkedAttachment(() => {
+      try {
+        detach();
+      } catch (error) {
+        // Another program is there by now, or the interface is gone.
+        const code = netlinkCode(error);
+        if (code !== "EEXIST" && code !== "ENOENT" && code !== "ENODEV") throw error;
+      } finally {
+        kept.close();
+      }
+    }),
+  );
+}
+
+/** Tries something where another error is to be told. */
+function ignoring(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // The error that led here says more.
+  }
+}
+
+/** What XDP programs an interface has. */
+export interface XdpState {
+  /** How the program runs: several where there are programs of more than one mode. */
+  readonly attached: XdpMode | "several" | undefined;
+  /** The ids of the programs by their mode. */
+  readonly progIds: { readonly [M in XdpMode]?: number };
+}
+
+const ATTACHED: readonly XdpState["attached"][] = [undefined, "native", "generic", "offload", "several"];
+
+/**
+ * Which XDP programs an interface has, whoever attached them.
+ *
+ * @param name The interface, by name or by index.
+ * @returns Their modes and ids.
+ * @throws {SyscallError} ENODEV where there is no such interface.
+ */
+export function queryXdp(name: string | number): XdpState {
+  using socket = new NetlinkSocket();
+  const header = interfaceHeader(interfaceIndex(name));
+  const answers = socket.request({ type: RTM_GETLINK, header, action: "look up an interface" });
+  const link = answers.find(({ type }) => type === RTM_NEWLINK);
+  const nested = link === undefined ? undefined : parseAttributes(link.payload.subarray(header.length)).get(IFLA_XDP);
+  const xdp = parseAttributes(nested ?? allocate(0));
+  const attached = ATTACHED[numberIn(xdp, IFLA_XDP_ATTACHED) ?? 0];
+  const ids = {
+    native: numberIn(xdp, IFLA_XDP_DRV_PROG_ID),
+    generic: numberIn(xdp, IFLA_XDP_SKB_PROG_ID),
+    offload: numberIn(xdp, IFLA_XDP_HW_PROG_ID),
+  };
+  // Kernels before 4.19 tell one id, of the mode that there is.
+  const only = numberIn(xdp, IFLA_XDP_PROG_ID);
+  if (only !== undefined && attached !== undefined && attached !== "several") ids[attached] ??= only;
+  return { attached, progIds: Object.fromEntries(Object.entries(ids).filter(([, id]) => id !== undefined)) };
+}
+
+/** What `attachTc()` takes besides the program. */
+export interface AttachTcOptions {
+  /** The interface, by name or by index. */
+  interface: string | number;
+  /** Packets that come in, or that go out. */
+  direction: "ingress" | "egress";
+  /** The place among the filters: lower runs first, 1 to 65535. By default the kernel chooses. */
+  priority?: number | undefined;
+  /** The filter's number at its priority. By default the kernel chooses. */
+  handle?: number | undefined;
+  /** Whether the program's answer is what is done (TC_ACT_*), instead of a class. @default {true} */
+  directAction?: boolean | undefined;
+  /** What tc(8) shows. @default {"bpf"} */
+  name?: string | undefined;
+  /** Whether a filter of the same priority and handle is replaced. @default {false} */
+  replace?: boolean | undefined;
+}
+
+/** A filter that is attached to an interface's traffic. */
+export interface TcFilter {
+  /** Its priority. */
+  readonly priority: number;
+  /** Its handle. */
+  readonly handle: number;
+  /** What tc(8) shows. */
+  readonly name: string;
+  /** The id of its program. */
+  readonly progId: number;
+  /** Whether the program's answer is what is done. */
+  readonly directAction: boolean;
+}
+
+/** What the clsact qdisc of an interface is asked by. */
+function clsact(ifindex: number): Pick<NetlinkRequest, "header" | "attributes"> {
+  const header = trafficHeader(ifindex, TC_H_CLSACT, CLSACT_HANDLE, 0);
+  return { header, attributes: [[TCA_KIND, attributeString("clsact")]] };
+}
+
+/** Makes the interface's clsact qdisc; false where it was there. */
+function addClsact(socket: NetlinkSocket, ifindex: number): boolean {
+  const action = "make the clsact qdisc of an interface";
+  try {
+    socket.request({ type: RTM_NEWQDISC, flags: NLM_F_CREATE | NLM_F_EXCL, ...clsact(ifindex), action });
+    return true;
+  } catch (error) {
+    if (netlinkCode(error) !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/** Takes back a qdisc that was made for a filter that could not be. */
+function removeClsact(ifindex: number): void {
+  using socket = new NetlinkSocket();
+  socket.request({ type: RTM_DELQDISC, ...clsact(ifindex), action: "remove the clsact qdisc of an interface" });
+}
+
+/** Adds a filter, and the qdisc for it; gives what the kernel chose for it. */
+function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; info: number } {
+  using socket = new NetlinkSocket();
+  const made = addClsact(socket, ifindex);
+  try {
+    const [{ payload }] = socket.request(request);
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    return { handle: view.getUint32(8, LITTLE_ENDIAN), info: view.getUint32(16, LITTLE_ENDIAN) };
+  } catch (error) {
+    if (made) ignoring(() => removeClsact(ifindex));
+    throw error;
+  }
+}
+
+/**
+ * Attaches a program to an interface's traffic as a filter of its clsact qdisc, which is made where it is not there and
+ * stays. The filter stays when the process ends; disposing of what is returned removes it. Since Linux 4.5.
+ *
+ * @param token A token with CAP_NET_ADMIN.
+ * @param prog The program, of type `sched_cls`.
+ * @param options The interface, the direction, and the place among the filters.
+ * @returns What removes it.
+ * @throws {RangeError} For a priority that is out of range.
+ * @throws {SyscallError} EEXIST where the priority and handle are taken; ENODEV where there is no such interface.
+ */
+export function attachTc(
+  token: AttachToken<"link_create", "tcx_ingress">,
+  prog: FdSource,
+  options: AttachTcOptions,
+): UnlinkedAttachment {
+  token.assert({ command: "link_create", attachType: "tcx_ingress" }, "attach a traffic filter");
+  const { direction, priority = 0, handle = 0, directAction = true, name = "bpf", replace = false } = options;
+  if (!Number.isInteger(priority) || priority < 0 || priority > 0xffff) {
+    throw new RangeError(`Cannot use priority: ${priority} is not an integer from 0 to 65535`);
+  }
+  if (!Object.hasOwn(PARENTS, direction)) throw new TypeError(`Cannot use direction: "${direction}" is unknown`);
+  const ifindex = interfaceIndex(options.interface);
+  const { id } = objGetInfoByFd(token, prog, { kind: "prog" });
+  const parent = PARENTS[direction];
+  const { handle: given, info } = addFilter(ifindex, {
+    type: RTM_NEWTFILTER,
+    flags: NLM_F_CREATE | NLM_F_ECHO | (replace ? NLM_F_REPLACE : NLM_F_EXCL),
+    header: trafficHeader(ifindex, parent, handle, priority * 0x10000 + ALL_PROTOCOLS),
+    attributes: [
+      [TCA_KIND, attributeString("bpf")],
+      [TCA_OPTIONS, [
+        [TCA_BPF_FD, attributeU32(fdNumber(prog, "prog"))],
+        [TCA_BPF_NAME, attributeString(name)],
+        [TCA_BPF_FLAGS, attributeU32(directAction ? TCA_BPF_FLAG_ACT_DIRECT : 0)],
+      ]],
+    ],
+    action: "attach a traffic filter",
+  });
+  return (token as AnyToken).adopt(
+    new UnlinkedAttachment(() => {
+      // Somebody may have replaced it: only what has our program goes.
+      const ours = queryTc(ifindex, direction).some((filter) =>
+        filter.handle === given && filter.priority === info >>> 16 && filter.progId === id
+      );
+      if (!ours) return;
+      using closing = new NetlinkSocket();
+      closing.request({
+        type: RTM_DELTFILTER,
+        header: trafficHeader(ifindex, parent, given, info),
+        attributes: [[TCA_KIND, attributeString("bpf")]],
+        action: "remove a traffic filter",
+      });
+    }),
+  );
+}
+
+/**
+ * The BPF filters of an interface's clsact qdisc, whoever attached them.
+ *
+ * @param name The interface, by name or by index.
+ * @param direction Packets that come in, or that go out.
+ * @returns The filters, in their order; none where there is no such qdisc.
+ */
+export function queryTc(name: string | number, direction: "ingress" | "egress"): TcFilter[] {
+  const ifindex = interfaceIndex(name);
+  using socket = new NetlinkSocket();
+  const filters: TcFilter[] = [];
+  let answers;
+  try {
+    answers = socket.request({
+      type: RTM_GETTFILTER,
+      flags: NLM_F_DUMP,
+      header: trafficHeader(ifindex, PARENTS[direction], 0, 0),
+      action: "look up traffic filters",
+    });
+  } catch (error) {
+    // No qdisc that has filters, or no such interface any more.
+    const code = netlinkCode(error);
+    if (code === "EINVAL" || code === "ENODEV") return [];
+    throw error;
+  }
+  for (const { type, payload } of answers) {
+    if (type !== RTM_NEWTFILTER) continue;
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    const attributes = parseAttributes(payload.subarray(20));
+    const handle = view.getUint32(8, LITTLE_ENDIAN);
+    const options = parseAttributes(attributes.get(TCA_OPTIONS) ?? allocate(0));
+    const progId = numberIn(options, TCA_BPF_ID);
+    if (progId === undefined) continue;
+    filters.push({
+      priority: view.getUint32(16, LITTLE_ENDIAN) >>> 16,
+      handle,
+      name: new TextDecoder().decode(options.get(TCA_BPF_NAME) ?? allocate(0)).replace(/\0.*$/, ""),
+      progId,
+      directAction: ((numberIn(options, TCA_BPF_FLAGS) ?? 0) & TCA_BPF_FLAG_ACT_DIRECT) !== 0,
+    });
+  }
+  return filters;
+}

@@ -1,0 +1,141 @@
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import {
+  attachCgroup,
+  attachNetns,
+  attachPerfEvent,
+  attachRawTracepoint,
+  attachSocket,
+  attachTc,
+  attachUprobe,
+  attachXdp,
+  attachXdpByNetlink,
+  type Fd,
+  queryTc,
+  queryXdp,
+} from "../../mod.ts";
+import { openFds } from "../../ffi/fd.ts";
+import { type Kernel, kernel, swapKernel } from "../../ffi/kernel.ts";
+import { errnos } from "../../uapi/errno.gen.ts";
+import { kernelTest } from "../_kernel_test.ts";
+import { run } from "../_tools.ts";
+import { clockEvent, libcFunction, makeCgroup, type RootToken, rootToken, simpleProg, veth } from "./_objects.ts";
+import { listeningSocket } from "./_sockets.ts";
+
+/** Calls that give up what there is, or that no attaching depends on: they are not made to fail. */
+const HARMLESS: ReadonlySet<string> = new Set(["close", "munmap", "readlink", "sysconf"]);
+
+/** The kernel, but the nth of its calls fails. */
+class FailingKernel implements Disposable {
+  readonly #real: Kernel = kernel();
+  calls = 0;
+  failed: string | undefined;
+
+  constructor(nth: number, harmless: ReadonlySet<string> = HARMLESS) {
+    swapKernel(
+      new Proxy(this.#real, {
+        get: (target, name) => {
+          const member: unknown = Reflect.get(target, name, target);
+          if (typeof member !== "function") return member;
+          return (...args: unknown[]): unknown => {
+            if (typeof name !== "string" || harmless.has(name) || this.calls++ !== nth) {
+              return member.apply(target, args);
+            }
+            this.failed = name;
+            return -errnos.ENOMEM;
+          };
+        },
+      }),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    swapKernel(this.#real);
+  }
+}
+
+/** Makes every step of attaching fail in turn, until none does; gives how many steps there were. */
+function failEach(attach: () => Disposable, isClean: () => boolean = () => true): number {
+  const before = openFds().length;
+  for (let nth = 0;; nth++) {
+    assert(nth < 100, "attaching never ends");
+    let attached: Disposable | undefined;
+    let failed: string | undefined;
+    {
+      using failing = new FailingKernel(nth);
+      try {
+        attached = attach();
+      } catch {
+        // As it should.
+      }
+      failed = failing.failed;
+    }
+    if (failed === undefined) {
+      assert(attached !== undefined, "attaching fails although no step of it does");
+      attached[Symbol.dispose]();
+      assertEquals([openFds().length, isClean()], [before, true], "after it was closed");
+      return nth;
+    }
+    // A step whose failure changes nothing, such as one that only asks.
+    attached?.[Symbol.dispose]();
+    assertEquals([openFds().length, isClean()], [before, true], `after step ${nth}, ${failed}, failed`);
+  }
+}
+
+kernelTest(
+  "attaching leaves nothing behind, whichever of its steps fails",
+  { needs: ["cgroup"], tools: ["ip", "tc"] },
+  async () => {
+    const token: RootToken = rootToken();
+    await using pair = await veth();
+    const [name] = pair.names;
+    using cgroup = makeCgroup("failing");
+    using xdp = simpleProg(token, "xdp", { value: 2 });
+    using cls = simpleProg(token, "sched_cls");
+    using raw = simpleProg(token, "raw_tracepoint");
+    using probe = simpleProg(token, "kprobe");
+    using clock = simpleProg(token, "perf_event");
+    using filter = simpleProg(token, "socket_filter");
+    using egress = simpleProg(token, "cgroup_skb", { value: 1, expectedAttachType: "cgroup_inet_egress" });
+    using lookup = simpleProg(token, "sk_lookup", { value: 1, expectedAttachType: "sk_lookup" });
+    using event: Fd = clockEvent();
+    using socket = listeningSocket();
+    const { path, offset } = await libcFunction("getuid");
+    const noXdp = (): boolean => queryXdp(name).attached === undefined;
+    const steps = {
+      xdp: failEach(() => attachXdp(token, xdp, { interface: name, mode: "generic" }), noXdp),
+      netlink: failEach(() => attachXdpByNetlink(token, xdp, { interface: name, mode: "generic" }), noXdp),
+      cgroup: failEach(() => attachCgroup(token, egress, { cgroup: cgroup.path, attachType: "cgroup_inet_egress" })),
+      netns: failEach(() => attachNetns(token, lookup, { attachType: "sk_lookup" })),
+      raw: failEach(() => attachRawTracepoint(token, raw, "sys_enter")),
+      event: failEach(() => attachPerfEvent(token, clock, event)),
+      uprobe: failEach(() => attachUprobe(token, probe, { path, offset })),
+      socket: failEach(() => attachSocket(token, filter, { socket })),
+    };
+    for (const [what, count] of Object.entries(steps)) assertGreater(count, 0, what);
+    // The qdisc goes where the filter that it was made for could not be; the one of a filter that could stays.
+    const hasQdisc = async (): Promise<boolean> =>
+      (await run("tc", ["qdisc", "show", "dev", name])).stdout.includes("clsact");
+    // Where the kernel's answer is lost, nobody knows whether the qdisc was there before: it stays.
+    const harmless = new Set([...HARMLESS, "read"]);
+    let nth = 0;
+    for (; nth < 100; nth++) {
+      let failed: string | undefined;
+      let attached: Disposable | undefined;
+      {
+        using failing = new FailingKernel(nth, harmless);
+        try {
+          attached = attachTc(token, cls, { interface: name, direction: "ingress" });
+        } catch {
+          // As it should.
+        }
+        failed = failing.failed;
+      }
+      attached?.[Symbol.dispose]();
+      assertEquals(queryTc(name, "ingress"), [], `after step ${nth}, ${failed}, failed`);
+      if (failed === undefined) break;
+      if (attached === undefined) assertEquals(await hasQdisc(), false, `after step ${nth}, ${failed}, failed`);
+      else await run("tc", ["qdisc", "del", "dev", name, "clsact"]);
+    }
+    assertGreater(nth, 5);
+  },
+);
