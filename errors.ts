@@ -7,6 +7,7 @@
 
 import { commands } from "./uapi/enums.gen.ts";
 import { errnoMeanings, type ErrnoName, errnos } from "./uapi/errno.gen.ts";
+import { parseVerifierLog, type VerifierReport } from "./verifier_log.ts";
 
 const namesByNumber = new Map<number, ErrnoName>(
   // EAGAIN and EWOULDBLOCK share a number, as do a few others: the first name is the usual one.
@@ -159,6 +160,7 @@ export class VerifierError extends SyscallError {
   override name = "VerifierError";
   /** The whole log. */
   readonly log: string;
+  #report: VerifierReport | undefined;
 
   /**
    * Makes the error of one refused program.
@@ -173,5 +175,14 @@ export class VerifierError extends SyscallError {
     super(init);
     this.log = log;
     if (log !== "") this.message += `${cut}${tail}`;
+  }
+  /** The log, read: the instruction, its source line, the registers, the reason, and what the verifier counted. */
+  get report(): VerifierReport {
+    return this.#report ??= parseVerifierLog(this.log);
+  }
+
+  /** The few lines of the log that matter. */
+  get summary(): string {
+    return this.report.summary;
   }
 }

@@ -46,6 +46,16 @@ export { BpfToken, type BpfTokenRights } from "./tokens/bpf_token.ts";
 // Errors
 export { errnoMeaning, errnoName, NotSupportedError, PermissionError, SyscallError, VerifierError } from "./errors.ts";
 
+export {
+  parseVerifierLog,
+  type VerifierReport,
+  type VerifierSource,
+  type VerifierState,
+  type VerifierStats,
+  type VerifierStep,
+  verifierSteps,
+} from "./verifier_log.ts";
+
 // File descriptors and memory
 export { type Bytes } from "./ffi/kernel.ts";
 export { Fd, type FdSource } from "./ffi/fd.ts";
@@ -208,6 +218,58 @@ export {
   UserRingBuffer,
   type WithDefault,
 } from "./maps/mod.ts";
+
+// Programs
+export {
+  btfOfProgram,
+  type DumpOptions,
+  type FunctionAt,
+  functionsOf,
+  type LineAt,
+  linesOf,
+  type OutputOptions,
+  parseTraceLine,
+  type ProgFlag,
+  progFlags,
+  Program,
+  type ProgramBtf,
+  type ProgramByFd,
+  type ProgramById,
+  type ProgramByName,
+  type ProgramByPath,
+  type ProgramByTag,
+  type ProgramOptions,
+  type ProgramParts,
+  type ProgramRuns,
+  type ProgramSource,
+  programTag,
+  type ProgramTarget,
+  type RunFlag,
+  type RunOptions,
+  RunStats,
+  type TagHash,
+  type TagOptions,
+  type TraceLine,
+  tracePipe,
+  type TracePipeOptions,
+  type WholeProgInfo,
+  withRunStats,
+} from "./progs/mod.ts";
+
+// What the kernel supports
+export {
+  type Feature,
+  features,
+  hasAttachType,
+  hasFeature,
+  hasHelper,
+  hasMapType,
+  hasProgType,
+  helpersFor,
+  type JitSettings,
+  jitSettings,
+  kernelBtf,
+} from "./features/mod.ts";
 
 // Event buffers
 export {

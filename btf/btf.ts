@@ -52,6 +52,8 @@ export class Btf {
   readonly typeCount: number;
   /** Bytes of strings, with those of the base. */
   readonly stringLength: number;
+  /** The bytes that it was read from. */
+  readonly bytes: Uint8Array;
   readonly #sections: Sections;
   readonly #starts: Uint32Array;
   readonly #strings: Strings;
@@ -64,6 +66,7 @@ export class Btf {
     if (base !== undefined && base.byteOrder !== this.byteOrder) {
       throw malformed(0, `it is ${this.byteOrder}-endian, its base is ${base.byteOrder}-endian`);
     }
+    this.bytes = bytes;
     this.base = base;
     this.firstId = base?.typeCount ?? 1;
     this.#sections = sections;

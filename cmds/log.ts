@@ -32,9 +32,13 @@ const LOG_FIELDS = {
 } as const;
 
 const FIRST_SIZE = 64 * 1024;
-/** Old kernels take no larger one. */
+/** Kernels before 5.19 take no larger one. */
 const LAST_SIZE = 16 * 1024 * 1024 - 1;
+/** What kernels that tell how large the log is take for sure, and JavaScript can hold as a string. */
+const LAST_TOLD_SIZE = 400 * 1024 * 1024;
 const GROWTH = 8;
+/** The time that the verifier took has more digits the next time, perhaps. */
+const SLACK = 64;
 
 /** Errors that no log explains. */
 const WITHOUT_LOG: ReadonlySet<number> = new Set([errnos.EPERM, errnos.ENOMEM, errnos.EMFILE, errnos.EBADF]);
@@ -49,14 +53,15 @@ function callWithLog(token: AnyToken, attr: Attr<"prog_load"> | Attr<"btf_load">
   // Both commands have these fields, under two names; the table above pairs them.
   const loose = attr as Attr<"prog_load">;
   const field = (name: string): "log_size" => name as "log_size";
-  for (let size = FIRST_SIZE;; size = Math.min(size * GROWTH, LAST_SIZE)) {
+  for (let size = FIRST_SIZE;;) {
     const buffer = allocate(size);
     loose.u32(field(fields.level), level).u32(field(fields.size), size).pointer(field(fields.buffer), buffer);
     const result = submit(token, attr);
+    // Kernels from 6.4 on say how large the log is, in a field that has to be zero again for the next call.
     const trueSize = loose.getU32(field(fields.trueSize));
-    if (result === -errnos.ENOSPC && size < LAST_SIZE) {
-      // Kernels from 6.4 on say how large the log is, in a field that has to be zero again for the next call.
-      if (trueSize > size) size = Math.ceil(trueSize / GROWTH);
+    const next = trueSize > size ? Math.min(trueSize + SLACK, LAST_TOLD_SIZE) : Math.min(size * GROWTH, LAST_SIZE);
+    if (result === -errnos.ENOSPC && next > size) {
+      size = next;
       loose.u32(field(fields.trueSize), 0);
       continue;
     }

@@ -90,6 +90,8 @@ function checkProgram(options: ProgLoadOptions): void {
   if (insns.length / INSN_SIZE > MAX_INSNS) {
     throw new RangeError(`Cannot use insns: ${insns.length / INSN_SIZE} are more than the limit of ${MAX_INSNS}`);
   }
+  if (typeof license !== "string") throw new TypeError("Cannot use license: it is no string");
+  if (license.includes("\0")) throw new TypeError("Cannot use license: it contains a NUL character");
   const licenseLength = new TextEncoder().encode(license).length;
   if (licenseLength > MAX_LICENSE) {
     throw new RangeError(`Cannot use license: ${licenseLength} bytes are more than the limit of ${MAX_LICENSE}`);

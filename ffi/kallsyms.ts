@@ -20,6 +20,7 @@ export interface KernelSymbol {
 export class KernelSymbols {
   readonly #addresses: BigUint64Array;
   readonly #names: readonly string[];
+  #byName: Map<string, bigint> | undefined;
 
   /**
    * Sorts the lines of /proc/kallsyms.
@@ -53,6 +54,22 @@ export class KernelSymbols {
   /** How many symbols there are. */
   get count(): number {
     return this.#names.length;
+  }
+
+  /**
+   * Where a symbol starts.
+   *
+   * @param name Its name, without the module's.
+   * @returns Its address; undefined where there is none. Of several of the name it is the lowest.
+   */
+  address(name: string): bigint | undefined {
+    if (this.#byName === undefined) {
+      this.#byName = new Map();
+      for (let index = this.#names.length - 1; index >= 0; index--) {
+        this.#byName.set(this.#names[index].split(/\s/, 1)[0], this.#addresses[index]);
+      }
+    }
+    return this.#byName.get(name);
   }
 
   /**

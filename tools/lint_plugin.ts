@@ -5,7 +5,7 @@
  */
 
 /** The folders whose files are each other's base: they import nothing outside it, and everyone may import them. */
-const BASE: readonly string[] = ["uapi", "errors.ts", "codec", "codec.ts"];
+const BASE: readonly string[] = ["uapi", "errors.ts", "verifier_log.ts", "codec", "codec.ts"];
 
 /** What each floor may import besides the base and itself, from the bottom up. */
 const FLOORS: Readonly<Record<string, readonly string[]>> = {

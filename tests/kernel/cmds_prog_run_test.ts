@@ -1,21 +1,17 @@
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { asm } from "../../asm/mod.ts";
-import { mapCreate, mapFreeze } from "../../cmds/map.ts";
-import { mapLookupElem, mapUpdateElem } from "../../cmds/map_elem.ts";
+import { mapLookupElem } from "../../cmds/map_elem.ts";
 import { progLoad } from "../../cmds/prog.ts";
 import { progStreamRead, progTestRun } from "../../cmds/prog_run.ts";
-import type { Fd } from "../../ffi/fd.ts";
 import { allocate } from "../../ffi/memory.ts";
 import { structBuffer } from "../../ffi/struct_buffer.ts";
 import { kernelTest } from "../_kernel_test.ts";
-import { needVmlinuxId, vmlinuxId } from "./_btf_bytes.ts";
 import {
   arrayMap,
   assertLacking,
   assertRefused,
   constant,
   returning,
-  type RootToken,
   rootToken,
   simpleProg,
   socketFilter,
@@ -23,6 +19,7 @@ import {
   trying,
   u32s,
 } from "./_objects.ts";
+import { printer, streamMemory } from "./_printer.ts";
 import { minimalProg } from "./_prog_types.ts";
 
 /** Says where programs have no streams. */
@@ -153,51 +150,6 @@ kernelTest("progStreamRead() reads nothing where a program printed nothing", {},
     "stdin",
   );
 });
-
-/** A program that prints the number 4711 and the stream's number to a stream, which its context says. */
-function printer(token: RootToken): Fd {
-  const printk = vmlinuxId("func", "bpf_stream_vprintk") ?? needVmlinuxId("func", "bpf_stream_vprintk_impl");
-  // The format has to lie in a map that nobody can change.
-  using text = mapCreate(token, {
-    type: "array",
-    keySize: 4,
-    valueSize: 32,
-    maxEntries: 1,
-    flags: constant("BPF_F_RDONLY_PROG"),
-  });
-  const format = allocate(32);
-  format.set(new TextEncoder().encode("number %d on %d\n"));
-  mapUpdateElem(token, text, { key: u32s(0), value: format });
-  mapFreeze(token, text);
-  return progLoad(token, {
-    type: "syscall",
-    license: "GPL",
-    flags: constant("BPF_F_SLEEPABLE"),
-    insns: asm`
-      r6 = *(u64 *)(r1 +0)
-      *(u64 *)(r10 -16) = 4711
-      *(u64 *)(r10 -8) = r6
-      r1 = r6
-      r2 = map_value ${text} + 0 ll
-      r3 = r10
-      r3 += -16
-      r4 = 16
-      r5 = 0
-      call kfunc ${printk}
-      exit
-    `,
-  });
-}
-
-/** Whether the kernel has memory for what programs print: it takes it from a list that not every machine fills. */
-function streamMemory(): string | undefined {
-  const lacking = lacksStreams();
-  if (lacking !== undefined) return lacking;
-  const token = rootToken();
-  using prog = printer(token);
-  const { returnValue } = progTestRun(token, prog, { ctx: u32s(1, 0) });
-  return returnValue | 0 ? `no memory for program streams: bpf_stream_vprintk() returns ${returnValue | 0}` : undefined;
-}
 
 kernelTest("progStreamRead() reads what a program printed to each stream", {
   needs: ["btf", streamMemory],
