@@ -45,6 +45,9 @@ const TRACING: { readonly [T in AttachType]?: Place } = {
   trace_fsession: FUNCTION,
 };
 
+/** What the kernel itself is called in messages. */
+const KERNEL = "the kernel";
+
 function nameIn<N extends string>(table: Readonly<Record<N, number>>, value: N | number | undefined): N | undefined {
   if (typeof value !== "number") return value;
   return (Object.keys(table) as N[]).find((name) => table[name] === value);
@@ -110,7 +113,8 @@ function find(btf: Btf, { kind, prefix, what }: Place, name: string, where: stri
   // A module's BTF continues the kernel's, whose types are no targets of the module.
   const id = btf.findAll(kind, `${prefix}${name}`).find((id) => id >= btf.firstId);
   if (id !== undefined) return id;
-  throw new TypeError(`Cannot use attachTo: ${where} has no ${what} "${name}"`);
+  const advice = where === KERNEL ? "; where a module has it, name the module" : "";
+  throw new TypeError(`Cannot use attachTo: ${where} has no ${what} "${name}"${advice}`);
 }
 
 function memberIndex(btf: Btf, id: number, target: ProgramTarget): number {
@@ -153,7 +157,7 @@ export function findTarget(
     throw new TypeError("Cannot use attachTo: name the program whose function is replaced");
   }
   const btf = typesOf(module);
-  const where = module === undefined ? "the kernel" : `module ${module}`;
+  const where = module === undefined ? KERNEL : `module ${module}`;
   const attachBtfId = find(btf, place, name, where);
   const expectedAttachType = place.kind === "struct" ? memberIndex(btf, attachBtfId, target) : undefined;
   if (module === undefined) return { attachBtfId, expectedAttachType };
