@@ -196,6 +196,8 @@ export class RingReader implements RecordSource {
       // A program is still writing it; those behind it wait, too.
       if ((header & BPF_RINGBUF_BUSY_BIT) !== 0) break;
       ready += (BPF_RINGBUF_HDR_SZ + (header & LENGTH_MASK) + 7) & ~7;
+      // Nothing that the kernel writes: the writers would be told a position beyond theirs.
+      if (ready > end) throw new Error("Cannot read a ring buffer: a record reaches past what was written");
     }
     Atomics.exchange(fence, 0, 0);
     this.#ready = ready;
@@ -278,6 +280,7 @@ export class OverwriteReader implements RecordSource {
       if (count > size) continue;
       const offset = from & (size - 1);
       this.#copy.set(new Uint8Array(data.buffer, data.byteOffset + offset, count));
+      Atomics.exchange(fence, 0, 0);
       // The copy is whole where the writers have not come round to its start meanwhile.
       if (this.#memory.overwritten > from) continue;
       this.lostBytes += from - this.#position;

@@ -162,8 +162,11 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
     for (const source of live) stack.defer(source.enterWait());
     if (this.#stale) this.#reset();
     this.#epoll ??= new Epoll(live.flatMap(({ descriptors }) => descriptors));
-    await this.#epoll.wait();
-    if (this.#stale) this.#reset();
+    try {
+      await this.#epoll.wait();
+    } finally {
+      if (this.#stale) this.#reset();
+    }
   }
 
   /** Ends the wait that is under way; where there is none, the set is let go at once. */
