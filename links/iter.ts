@@ -86,7 +86,7 @@ export class IterLink extends Link {
       rest = lines.pop()!;
       yield* lines;
       // Between two chunks others have their turn: a system has many objects.
-      await new Promise<void>((resolve) => void setImmediate(resolve));
+      await new Promise<void>((resolve) => void setTimeout(resolve, 0));
     }
     if (rest !== "") yield rest;
   }
@@ -108,7 +108,7 @@ export class IterLink extends Link {
       const whole = bytes.length - bytes.length % codec.size;
       for (let at = 0; at < whole; at += codec.size) yield decode(codec, bytes.subarray(at, at + codec.size));
       rest = bytes.subarray(whole);
-      await new Promise<void>((resolve) => void setImmediate(resolve));
+      await new Promise<void>((resolve) => void setTimeout(resolve, 0));
     }
     if (rest.length > 0) {
       throw new RangeError(`Cannot read an iterator: the last record has ${rest.length} bytes of its ${codec.size}`);

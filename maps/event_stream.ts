@@ -33,7 +33,7 @@ export interface EventsOptions {
 }
 
 /** After how many events in a row timers, signals and other work have their turn. */
-const EVENTS_A_TURN = 1024;
+const EVENTS_A_TURN = 2048;
 
 /**
  * Events as they come, without end. Waiting keeps the process alive and costs nothing else. It ends when the signal
@@ -50,8 +50,11 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   #live: readonly EventSource<T>[] | undefined;
   #forget: readonly (() => void)[] = [];
   #epoll: Epoll | undefined;
+  /** The last call of next() that is not answered yet. */
   #waiting: Promise<IteratorResult<T, undefined>> | undefined;
-  /** Whether the set that is waited on has to be made anew. */
+  /** Whether the set is being waited on. */
+  #pausing = false;
+  /** Whether the set has to be made anew once that is over. */
   #stale = false;
   /** How many events may be handed out before others have their turn. */
   #left = EVENTS_A_TURN;
@@ -71,7 +74,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
 
   /** The next event, once there is one. */
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#waiting !== undefined) return this.#waiting = this.#after(this.#waiting);
+    if (this.#waiting !== undefined) return this.#track(this.#after(this.#waiting));
     if (this.#left > 0) {
       try {
         const event = this.#take(this.#live ?? this.#begin());
@@ -80,7 +83,7 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
         return Promise.reject(error);
       }
     }
-    return this.#waiting = this.#wait();
+    return this.#track(this.#wait());
   }
 
   /** Ends the iteration; what was not read stays in the buffers. */
@@ -104,7 +107,17 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   async #after(before: Promise<unknown>): Promise<IteratorResult<T, undefined>> {
     // An error of that wait has gone to whoever waited.
     await before.catch(() => {});
-    return await this.next();
+    return await this.#wait();
+  }
+
+  /** Remembers the last call that is not answered yet, for as long as it is not. */
+  #track(answer: Promise<IteratorResult<T, undefined>>): Promise<IteratorResult<T, undefined>> {
+    const answered = (): void => {
+      if (this.#waiting === answer) this.#waiting = undefined;
+    };
+    this.#waiting = answer;
+    answer.then(answered, answered);
+    return answer;
   }
 
   /** Hears of sources that are closed and of the signal, so that nothing has to be asked for each event. */
@@ -136,42 +149,38 @@ export class EventStream<T> implements AsyncIterableIterator<T, undefined> {
   }
 
   async #wait(): Promise<IteratorResult<T, undefined>> {
-    try {
-      while (true) {
-        const live = this.#live ?? this.#begin();
-        if (live.length === 0) break;
-        const event = this.#left > 0 ? this.#take(live) : NOTHING;
-        if (event !== NOTHING) return { done: false, value: event };
-        for (const source of live) source.settle();
-        const pause = this.#left === 0;
-        this.#left = EVENTS_A_TURN;
-        // A turn of the event loop costs a fifth of a wait that is over at once.
-        await (pause ? new Promise<void>((resolve) => void setImmediate(resolve)) : this.#pause(live));
-      }
-      this.#end();
-      this.#reset();
-      return { done: true, value: undefined };
-    } finally {
-      this.#waiting = undefined;
+    while (true) {
+      const live = this.#live ?? this.#begin();
+      if (live.length === 0) break;
+      const event = this.#left > 0 ? this.#take(live) : NOTHING;
+      if (event !== NOTHING) return { done: false, value: event };
+      for (const source of live) source.settle();
+      // A wait that is over at once lets others have their turn.
+      const timeoutMs = this.#left === 0 ? 0 : -1;
+      this.#left = EVENTS_A_TURN;
+      await this.#pause(live, timeoutMs);
     }
+    this.#end();
+    return { done: true, value: undefined };
   }
 
   /** Waits until a source has something, is closed, or the signal aborts. */
-  async #pause(live: readonly EventSource<T>[]): Promise<void> {
+  async #pause(live: readonly EventSource<T>[], timeoutMs: number): Promise<void> {
     using stack = new DisposableStack();
     for (const source of live) stack.defer(source.enterWait());
-    if (this.#stale) this.#reset();
     this.#epoll ??= new Epoll(live.flatMap(({ descriptors }) => descriptors));
+    this.#pausing = true;
     try {
-      await this.#epoll.wait();
+      await this.#epoll.wait(timeoutMs);
     } finally {
+      this.#pausing = false;
       if (this.#stale) this.#reset();
     }
   }
 
   /** Ends the wait that is under way; where there is none, the set is let go at once. */
   #interrupt(): void {
-    if (this.#waiting === undefined) return this.#reset();
+    if (!this.#pausing) return this.#reset();
     this.#stale = true;
     this.#epoll?.wake();
   }
