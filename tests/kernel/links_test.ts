@@ -313,7 +313,7 @@ kernelTest(
     using _multi = multi;
     let link: Link;
     try {
-      link = attachKprobeMulti(token, multi.prog, { symbols: [name, "do_unlinkat"] });
+      link = attachKprobeMulti(token, multi.prog, { symbols: [name, "vfs_read"] });
     } catch (error) {
       // Kernels that were built without fprobe.
       assert(
