@@ -267,7 +267,7 @@ function words(flags: number, payload: Bytes, view: DataView<ArrayBuffer>): stri
 }
 
 /**
- * What an error most likely is where the kernel has no words for it.
+ * The name of the error number with which the kernel refused a netlink request.
  *
  * @param error The error.
  * @returns Its name, such as `"EEXIST"`; undefined for another error.
