@@ -12,6 +12,8 @@ import { type Bytes, kernel } from "./kernel.ts";
 import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
 const STATX_INO = 0x100;
@@ -73,6 +75,21 @@ export function tryReadKernelText(path: string): string | undefined {
     if (error instanceof SyscallError) return undefined;
     throw error;
   }
+}
+
+/**
+ * Adds a line to a file of the kernel's that takes commands, such as tracefs's `uprobe_events`.
+ *
+ * @param path Its absolute path.
+ * @param line The command.
+ * @throws {SyscallError} Where open(2) fails, or write(2), which is how the kernel refuses a command.
+ */
+export function writeKernelLine(path: string, line: string): void {
+  const fd = kernel().open(path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+  if (fd < 0) throw new SyscallError({ command: "open", errno: -fd, action: `open ${path}` });
+  using file = Fd.own(fd);
+  const written = kernel().write(file.fd, new TextEncoder().encode(`${line}\n`));
+  if (written < 0) throw new SyscallError({ command: "write", errno: -written, action: `write "${line}" to ${path}` });
 }
 
 /**
