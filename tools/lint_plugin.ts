@@ -11,6 +11,7 @@ const BASE: readonly string[] = ["uapi", "errors.ts", "verifier_log.ts", "codec"
 const FLOORS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   asm: [],
+  elf: [],
   btf: ["asm"],
   ffi: [],
   tokens: ["ffi"],
@@ -18,10 +19,10 @@ const FLOORS: Readonly<Record<string, readonly string[]>> = {
   features: ["cmds", "tokens", "ffi", "btf", "asm"],
   maps: ["features", "cmds", "tokens", "ffi", "btf"],
   progs: ["features", "cmds", "tokens", "ffi", "btf", "asm"],
-  links: ["progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "asm"],
-  object: ["links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "asm"],
-  "mod.ts": ["object", "links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "asm"],
-  cli: ["mod.ts", "object", "links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "asm"],
+  links: ["progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "elf", "asm"],
+  object: ["links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "elf", "asm"],
+  "mod.ts": ["object", "links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "elf", "asm"],
+  cli: ["mod.ts", "object", "links", "progs", "maps", "features", "cmds", "tokens", "ffi", "btf", "elf", "asm"],
 };
 
 /** Folders beside the library: they import what they like. */

@@ -37,6 +37,7 @@ const VM_NEEDS: readonly Need[] = [
 const NEEDS: readonly Need[] = [
   ...(Deno.args.includes("--vm") ? VM_NEEDS : []),
   { what: "clang", packages: ["clang-19", "clang"], present: () => hasTool("clang-19") || hasTool("clang") },
+  tool("readelf", ["binutils"]),
   { what: "a C compiler", packages: ["gcc"], present: () => hasTool("gcc") || hasTool("cc") },
   { what: "the C library's headers", packages: ["libc6-dev"], present: () => exists("/usr/include/stdio.h") },
   { what: "libbpf's headers", packages: ["libbpf-dev"], present: () => exists("/usr/include/bpf/bpf_helpers.h") },

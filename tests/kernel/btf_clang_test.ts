@@ -4,12 +4,17 @@ import { coreReloKinds } from "../../btf/mod.ts";
 import { btfLoad } from "../../cmds/btf.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { progLoad } from "../../cmds/prog.ts";
-import { elfSections } from "../_elf_sections.ts";
+import { Elf } from "../../elf/mod.ts";
 import { kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { rootToken } from "./_objects.ts";
 
 const OPTIONS = { root: false, tools: ["clang-19"] } as const;
+
+/** The bytes of each section by its name. */
+function sectionsOf({ sections }: Elf): Map<string, Uint8Array<ArrayBuffer>> {
+  return new Map(sections.map(({ name, data }) => [name, new Uint8Array(data)]));
+}
 
 /** Compiles C for bpf: the sections of the object, and the assembly. */
 async function compile(
@@ -24,7 +29,7 @@ async function compile(
     const object = await run("clang-19", [...common, "-c", "-o", `${folder}/object.o`]);
     assertEquals(object.code, 0, object.stderr);
     const { stdout } = await run("clang-19", [...common, "-S", "-o", "-"]);
-    return { sections: elfSections(await Deno.readFile(`${folder}/object.o`)), assembly: stdout };
+    return { sections: sectionsOf(Elf.parse(await Deno.readFile(`${folder}/object.o`))), assembly: stdout };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
