@@ -78,7 +78,9 @@ export function functionsLike(pattern: string, tracefs: string | undefined): Fou
     if (lines === undefined) continue;
     const names = count([...lines.matchAll(/^(\S+)/gm)].map(([name]) => name).filter(matches));
     // Of several functions with one name some may be out of reach: nobody could tell which.
-    return { symbols: [...names].filter(([name, times]) => times === 1 && known.get(name) === 1).map(([name]) => name) };
+    return {
+      symbols: [...names].filter(([name, times]) => times === 1 && known.get(name) === 1).map(([name]) => name),
+    };
   }
   return { symbols: [...known].filter(([, times]) => times === 1).map(([name]) => name) };
 }

@@ -6,6 +6,7 @@
  */
 
 import { objGetInfoByFd } from "../cmds/obj.ts";
+import { NotSupportedError } from "../errors.ts";
 import { Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
@@ -55,8 +56,11 @@ const TCA_OPTIONS = 2;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
+const TCA_BPF_FLAGS_GEN = 9;
 const TCA_BPF_ID = 11;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
+/** TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW */
+const RUNS = { software: 1 << 0, hardware: 1 << 1 } as const;
 const TC_H_CLSACT = 0xfffffff1;
 const CLSACT_HANDLE = 0xffff0000;
 const PARENTS = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
@@ -217,6 +221,11 @@ export interface AttachTcOptions {
   directAction?: boolean | undefined;
   /** What tc(8) shows. @default {"bpf"} */
   name?: string | undefined;
+  /**
+   * Where the program runs: only on this machine's CPUs, or only in the device, which few can. C names:
+   * TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW. By default wherever it can. Since 4.9.
+   */
+  runsIn?: "software" | "hardware" | undefined;
   /** Whether a filter of the same priority and handle is replaced. @default {false} */
   replace?: boolean | undefined;
 }
@@ -260,7 +269,7 @@ function removeClsact(ifindex: number): void {
 }
 
 /** Adds a filter, and the qdisc for it; gives what the kernel chose for it. */
-function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; info: number } {
+function addFilter(ifindex: number, request: NetlinkRequest & { offloads: boolean }): { handle: number; info: number } {
   using socket = new NetlinkSocket();
   const made = addClsact(socket, ifindex);
   try {
@@ -269,7 +278,10 @@ function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; 
     return { handle: view.getUint32(8, LITTLE_ENDIAN), info: view.getUint32(16, LITTLE_ENDIAN) };
   } catch (error) {
     if (made) ignoring(() => removeClsact(ifindex));
-    throw error;
+    const code = netlinkCode(error);
+    if (!request.offloads || (code !== "EOPNOTSUPP" && code !== "EINVAL")) throw error;
+    const reason = "the interface's device does not run programs";
+    throw new NotSupportedError("traffic filters in hardware", { reason, cause: error });
   }
 }
 
@@ -282,6 +294,7 @@ function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; 
  * @param options The interface, the direction, and the place among the filters.
  * @returns What removes it.
  * @throws {RangeError} For a priority that is out of range.
+ * @throws {NotSupportedError} Where it is to run in a device that runs no programs.
  * @throws {SyscallError} EEXIST where the priority and handle are taken; ENODEV where there is no such interface.
  */
 export function attachTc(
@@ -295,9 +308,14 @@ export function attachTc(
     throw new RangeError(`Cannot use priority: ${priority} is not an integer from 0 to 65535`);
   }
   if (!Object.hasOwn(PARENTS, direction)) throw new TypeError(`Cannot use direction: "${direction}" is unknown`);
+  const { runsIn } = options;
+  if (runsIn !== undefined && !Object.hasOwn(RUNS, runsIn)) {
+    throw new TypeError(`Cannot use runsIn: "${runsIn}" is none of software, hardware`);
+  }
   const ifindex = interfaceIndex(options.interface);
   const { id } = objGetInfoByFd(token, prog, { kind: "prog" });
   const parent = PARENTS[direction];
+  const place: Attribute[] = runsIn === undefined ? [] : [[TCA_BPF_FLAGS_GEN, attributeU32(RUNS[runsIn])]];
   const { handle: given, info } = addFilter(ifindex, {
     type: RTM_NEWTFILTER,
     flags: NLM_F_CREATE | NLM_F_ECHO | (replace ? NLM_F_REPLACE : NLM_F_EXCL),
@@ -308,9 +326,11 @@ export function attachTc(
         [TCA_BPF_FD, attributeU32(fdNumber(prog, "prog"))],
         [TCA_BPF_NAME, attributeString(name)],
         [TCA_BPF_FLAGS, attributeU32(directAction ? TCA_BPF_FLAG_ACT_DIRECT : 0)],
+        ...place,
       ]],
     ],
     action: "attach a traffic filter",
+    offloads: runsIn === "hardware",
   });
   return (token as AnyToken).adopt(
     new UnlinkedAttachment(() => {

@@ -11,7 +11,7 @@ import { openPerfEvent, type PerfEventAttr } from "../ffi/perf_event.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import * as uapi from "../uapi/constants.gen.ts";
-import { AttachmentGroup, attachEach } from "./group.ts";
+import { attachEach, AttachmentGroup } from "./group.ts";
 import { attachPerfEvent, type PerfEventOptions } from "./perf_event.ts";
 
 /** What is counted, by the kernel or by the machine. C names: PERF_COUNT_SW_*, PERF_COUNT_HW_*. */
