@@ -146,29 +146,39 @@ const GONE: ReadonlySet<number> = new Set([errnos.ENOENT, errnos.ENODEV, errnos.
  *
  * @param token The token that attached it, whose listeners are told.
  * @param options The target, the attach type, and the program.
- * @param progId The program's id.
+ * @param progId The program's id; undefined where it is not to be asked.
  * @throws {SyscallError} What the kernel says, but for what says that it is not attached there.
  */
 export function takeBack(
   token: AnyToken,
   options: Pick<ProgDetachOptions, "target" | "attachType"> & { prog: FdSource },
-  progId: number,
+  progId: number | undefined,
 ): void {
   const { target, attachType, prog } = options;
+  if (progId !== undefined && !mayBeAttached(token, { target, attachType }, progId)) return;
+  const attr = attachment("prog_detach", { target, attachType }).fd("attach_bpf_fd", prog);
+  const result = submit(token, attr);
+  if (result >= 0 || GONE.has(-result)) return;
+  throw failure(token, attr, -result, { action: `detach a program from ${attachType}` });
+}
+
+/** Whether a program is attached, or it cannot be told. */
+function mayBeAttached(
+  token: AnyToken,
+  { target, attachType }: Pick<ProgDetachOptions, "target" | "attachType">,
+  progId: number,
+): boolean {
   const ids = allocate(4 * FIRST_CAPACITY);
   const query = new Attr("prog_query").pointer("prog_ids", ids).u32("prog_cnt", FIRST_CAPACITY)
     .u32("attach_type", numberOf<AttachType>(attachTypes, attachType, "attachType"));
   writeTarget(query as Attr<"prog_query" | "prog_attach" | "prog_detach">, target);
   const asked = submit(token, query);
-  if (GONE.has(-asked)) return;
-  const count = query.getU32("prog_cnt");
+  if (asked < 0) return !GONE.has(-asked);
   const view = new DataView(ids.buffer);
-  const found = Array.from({ length: asked < 0 ? 0 : count }, (_, index) => view.getUint32(4 * index, LITTLE_ENDIAN));
-  if (asked >= 0 && !found.includes(progId)) return;
-  const attr = attachment("prog_detach", { target, attachType }).fd("attach_bpf_fd", prog);
-  const result = submit(token, attr);
-  if (result >= 0 || GONE.has(-result)) return;
-  throw failure(token, attr, -result, { action: `detach a program from ${attachType}` });
+  for (let index = 0; index < query.getU32("prog_cnt"); index++) {
+    if (view.getUint32(4 * index, LITTLE_ENDIAN) === progId) return true;
+  }
+  return false;
 }
 
 /** What `progQuery()` takes. Its C name is `bpf_attr.query`. */

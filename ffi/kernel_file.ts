@@ -104,6 +104,61 @@ export function tryReadKernelLink(path: string): string | undefined {
   return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
 }
 
+/** One entry of a directory. */
+export interface DirectoryEntry {
+  /** Its name. */
+  readonly name: string;
+  /** Whether it is a directory itself. */
+  readonly isDirectory: boolean;
+}
+
+const DT_DIR = 4;
+/** Where the members of struct linux_dirent64 are. */
+const DIRENT = { length: 16, type: 18, name: 19 } as const;
+
+/**
+ * Reads the entries of one buffer of getdents64(2).
+ *
+ * @param bytes The buffer, as far as it was written.
+ * @returns The entries, without `.` and `..`.
+ * @throws {SyntaxError} For a length that is wrong; its `offset` says where.
+ */
+export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const entries: DirectoryEntry[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = at + DIRENT.name <= bytes.length ? view.getUint16(at + DIRENT.length, LITTLE_ENDIAN) : 0;
+    if (length < DIRENT.name + 1 || at + length > bytes.length) {
+      throw Object.assign(new SyntaxError(`Cannot read a directory: its length at byte ${at} is wrong`), { offset: at });
+    }
+    const text = bytes.subarray(at + DIRENT.name, at + length);
+    const end = text.indexOf(0);
+    const name = new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+    if (name !== "." && name !== "..") entries.push({ name, isDirectory: bytes[at + DIRENT.type] === DT_DIR });
+    at += length;
+  }
+  return entries;
+}
+
+/**
+ * Lists a directory of the kernel's.
+ *
+ * @param path Its absolute path.
+ * @returns Its entries; none where it cannot be read, or is gone by now.
+ */
+export function listKernelDirectory(path: string): DirectoryEntry[] {
+  const opened = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) return [];
+  using directory = Fd.own(opened);
+  const entries: DirectoryEntry[] = [];
+  const buffer = allocate(CHUNK_SIZE);
+  while (true) {
+    const count = kernel().getdents(directory.fd, buffer);
+    if (count <= 0) return entries;
+    entries.push(...parseDirectory(buffer.subarray(0, count)));
+  }
+}
+
 /** The device and inode number that name a file, a namespace or a cgroup. */
 export interface FileId {
   /** The device, as the kernel's own dev_t counts it (major << 20 | minor). */

@@ -15,14 +15,6 @@ export function tracefsPlaces(tracefs: string | undefined): readonly string[] {
   return tracefs === undefined ? PLACES : [tracefs];
 }
 
-/** Where tracefs is, or what is thrown where it is not. */
-export function tracefsPlace(tracefs: string | undefined, action: string): string {
-  const places = tracefsPlaces(tracefs);
-  const place = places.find((place) => pathExists(`${place}/events`));
-  if (place !== undefined) return place;
-  throw new TypeError(`Cannot ${action}: no tracefs at ${places.join(" or ")} (mount -t tracefs tracefs DIRECTORY)`);
-}
-
 /** The number of a tracepoint, as perf events want it. */
 export function readTracepointId(name: string, tracefs?: string): number {
   const [, category, event] = /^([^/:\s]+)[:/]([^/:\s]+)$/.exec(name) ?? [];
@@ -85,7 +77,8 @@ let probes = 0;
 
 /** A name that no other probe has: of this process, and not of one before it with the same number. */
 function probeName(target: string): string {
-  const readable = target.replace(/\W/g, "_").slice(-32);
+  // The kernel takes 63 characters, the first of which is no digit.
+  const readable = `of_${target.replace(/\W/g, "_").slice(-28)}`;
   const random = crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
   return `${readable}_${Deno.pid}_${++probes}_${random}`;
 }
@@ -103,11 +96,16 @@ export interface TracefsProbeOptions {
 
 /** Defines a probe in tracefs: kprobe_events, uprobe_events. */
 export function addTracefsProbe({ kind, returns, place, target, tracefs }: TracefsProbeOptions): TracefsProbe {
-  const root = tracefsPlace(tracefs, `attach to ${target}`);
-  const file = `${root}/${kind}_events`;
-  if (!pathExists(file)) {
-    throw new NotSupportedError(`${kind}s`, { reason: `the kernel was built without them (no ${file})` });
+  const places = tracefsPlaces(tracefs);
+  const root = places.find((place) => pathExists(`${place}/${kind}_events`));
+  if (root === undefined) {
+    const mounted = places.some((place) => pathExists(`${place}/events`));
+    const reason = mounted
+      ? "the kernel was built without them"
+      : `the kernel has no perf events of them, and no tracefs is at ${places.join(" or ")}`;
+    throw new NotSupportedError(`${kind}s`, { reason });
   }
+  const file = `${root}/${kind}_events`;
   if (/\s/.test(place)) throw new TypeError(`Cannot attach to ${target}: tracefs takes no name with spaces`);
   const name = `${GROUP}/${probeName(target)}`;
   const remove = (): void => {

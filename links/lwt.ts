@@ -7,7 +7,7 @@
 
 import { encode, ipv4, ipv4Prefix, ipv6, ipv6Prefix } from "../codec.ts";
 import { NotSupportedError } from "../errors.ts";
-import { Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
+import { type Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
@@ -24,6 +24,7 @@ import {
 } from "../ffi/netlink.ts";
 import type { AttachToken } from "../tokens/requirements.ts";
 import type { AnyToken } from "../tokens/token.ts";
+import { keep } from "./_rtnetlink.ts";
 import { UnlinkedAttachment } from "./link.ts";
 
 const RTM_NEWROUTE = 24;
@@ -202,14 +203,6 @@ function attachToRoute(token: AnyToken, route: Route, parts: {
   );
 }
 
-/** A descriptor of a program that outlives the caller's. */
-function keep(prog: FdSource, argument: string): Fd {
-  if (prog instanceof Fd) return prog.dup();
-  const { descriptor } = prog as { descriptor?: unknown };
-  if (descriptor instanceof Fd) return descriptor.dup();
-  throw new TypeError(`Cannot use ${argument}: routes take a program or its Fd, of which they keep a duplicate`);
-}
-
 /**
  * Adds a route whose packets pass programs. It stays when the process ends; disposing of what is returned removes it, unless
  * another one has taken its place. Since Linux 4.10.
@@ -277,7 +270,7 @@ export function attachSeg6Local(
   const route = routeOf(options);
   if (!route.isIpv6) throw new TypeError(`Cannot use destination: "${options.destination}" is no IPv6 segment`);
   const name = uniqueName();
-  const kept = keep(prog, "prog");
+  const kept = keep(prog);
   const encap: Attribute[] = [
     [SEG6_LOCAL_ACTION, attributeU32(SEG6_LOCAL_ACTION_END_BPF)],
     [SEG6_LOCAL_BPF, [[PROG_FD, attributeU32(kept.fd)], [PROG_NAME, attributeString(name)]]],

@@ -4,6 +4,16 @@
  * @module
  */
 
+export { attached, type AttachedWhere } from "./attached.ts";
+export type {
+  Attached,
+  AttachedBase,
+  AttachedByLink,
+  AttachedByProcess,
+  AttachedToCgroup,
+  AttachedToInterface,
+  AttachedToNetns,
+} from "./attached_types.ts";
 export { attachUsdt, type AttachUsdtOptions, type UsdtMaps } from "./attach_usdt.ts";
 export { attachCgroup, type AttachCgroupOptions, type CgroupAttachType } from "./cgroup.ts";
 export {
@@ -31,16 +41,8 @@ export {
   type NetfilterHook,
 } from "./netns.ts";
 export { attachNetkit, type AttachNetkitOptions } from "./netkit.ts";
-export {
-  attachTc,
-  type AttachTcOptions,
-  attachXdpByNetlink,
-  type AttachXdpByNetlinkOptions,
-  queryTc,
-  queryXdp,
-  type TcFilter,
-  type XdpState,
-} from "./netlink.ts";
+export { attachTc, type AttachTcOptions, queryTc, type TcFilter } from "./tc.ts";
+export { attachXdpByNetlink, type AttachXdpByNetlinkOptions, queryXdp, type XdpState } from "./xdp_netlink.ts";
 export {
   attachPerfEvent,
   attachTracepoint,

@@ -22,8 +22,8 @@ import { UnlinkedAttachment } from "./link.ts";
 export interface UnlinkedTarget {
   /** A cgroup, by the path of its directory or a descriptor of that. */
   cgroup?: string | FdSource | undefined;
-  /** A network namespace: a path, the number of a process, or a descriptor. Only this process's own can be attached to. */
-  netns?: string | number | { readonly fd: number } | undefined;
+  /** This process's own network namespace: BPF_PROG_ATTACH takes no other. */
+  netns?: "own" | undefined;
   /** The sockets of a map, of type `sockmap` or `sockhash`. */
   map?: FdSource | undefined;
   /** An infrared device, by the path of its file (`/dev/lirc0`) or a descriptor of that. */
@@ -53,6 +53,9 @@ interface OpenTarget {
   readonly owned: Fd | undefined;
 }
 
+/** The kernel takes the caller's network namespace, and wants no descriptor of it. */
+const OWN_NETNS: AttachTarget = { fd: 0 };
+
 const F_DUPFD_CLOEXEC = 1030;
 
 /** A descriptor for the same, which outlives the caller's. */
@@ -70,7 +73,11 @@ function openTarget({ cgroup, netns, map, lirc, interface: name }: UnlinkedTarge
     throw new TypeError(`Cannot attach a program: give one of ${Object.keys(given).join(", ")}, not ${names.length}`);
   }
   if (name !== undefined) return { target: { ifindex: interfaceIndex(name) }, owned: undefined };
-  const place = typeof netns === "number" ? `/proc/${netns}/ns/net` : netns ?? cgroup ?? map ?? lirc;
+  if (netns !== undefined) {
+    if (netns !== "own") throw new TypeError(`Cannot use netns: "${netns}" is not "own"; attachNetns() takes any`);
+    return { target: OWN_NETNS, owned: undefined };
+  }
+  const place = cgroup ?? map ?? lirc;
   const owned = typeof place === "string" ? openPath(place) : duplicate(place as FdSource, names[0]);
   return { target: { fd: owned }, owned };
 }
@@ -151,7 +158,8 @@ export function attachUnlinked<const T extends AttachType>(
   return any.adopt(
     new UnlinkedAttachment(() => {
       try {
-        takeBack(any, { target, attachType, prog: held }, id);
+        // Where there is nothing to ask, the kernel itself takes only the program that is named.
+        takeBack(any, { target, attachType, prog: held }, target === OWN_NETNS ? undefined : id);
       } finally {
         close();
       }
