@@ -222,7 +222,7 @@ function programs(token: Token): Row[] {
     ours: medianCost(rounds.map(({ ours }) => ours)),
     theirs: medianCost(rounds.map(({ theirs }) => theirs)),
     by: "milliseconds",
-    limit: 1,
+    limit: 2,
   }];
 }
 
