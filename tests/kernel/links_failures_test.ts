@@ -87,6 +87,17 @@ kernelTest("probes leave nothing behind, whichever step of attaching fails", {
   assertEquals((await probed.round())[1], 0);
 });
 
+kernelTest("a probe of tracefs that was forgotten is taken away by the garbage collector", {
+  needs: ["tracefs"],
+  tools: [CLANG],
+}, async () => {
+  await using probed = await Probed.start();
+  const child = decodeURIComponent(new URL("_forgotten_probe_child.ts", import.meta.url).pathname);
+  const args = ["run", "-A", "--no-check", "--v8-flags=--expose-gc", child, probed.path, place("TRACEFS")];
+  const { stdout, stderr } = await run(Deno.execPath(), args, { timeoutMs: 30_000 * SLOWNESS });
+  assertEquals(stdout.trim(), "1 0", stderr);
+});
+
 /** The IPv4 and IPv6 routes to a place that starts so, in hexadecimal. */
 function routes(start4: string, start6: string): number {
   const lines = (file: string): string[] => Deno.readTextFileSync(`/proc/self/net/${file}`).split("\n");
