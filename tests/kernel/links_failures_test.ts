@@ -2,7 +2,6 @@ import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import {
   attached,
   attachKprobe,
-  attachKsyscall,
   attachLwt,
   attachPerfSampling,
   attachSeg6Local,
@@ -64,7 +63,6 @@ kernelTest("probes leave nothing behind, whichever step of attaching fails", {
     if (hasKprobes() !== undefined) continue;
     const options = { mode, tracefs };
     counts[`kprobe ${mode}`] = failEach(() => attachKprobe(token, prog, "do_unlinkat", options), noProbes);
-    counts[`ksyscall ${mode}`] = failEach(() => attachKsyscall(token, prog, "getpgid", options), noProbes);
   }
   if (hasCookies) {
     const usdt = { path, provider: "probed", name: "twice", maps: { specs }, tracefs };
