@@ -43,6 +43,8 @@ export interface Output {
   err(text: string): void;
   /** Whether the standard output is a terminal. */
   readonly terminal: boolean;
+  /** Whether colours are shown there. */
+  readonly colours: boolean;
 }
 
 /** What a command answers: each form is made only where it is asked for. */
@@ -109,7 +111,7 @@ export class Session {
 /** A token with every capability that the process has. */
 export function acquireHeld(): HeldToken {
   const held: Capability[] = [];
-  for (const name of capabilities) {
+  for (const name of Object.keys(capabilities) as Capability[]) {
     try {
       acquire(name).revoke();
       held.push(name);

@@ -14,10 +14,19 @@ export class CommandError extends Error {
    *
    * @param message One line.
    * @param exitCode The exit code: 255, or 256 less the errno, as bpftool's are.
+   * @param options What led to it.
    */
   constructor(message: string, exitCode = 255, options?: ErrorOptions) {
     super(message, options);
     this.exitCode = exitCode;
+  }
+}
+
+/** A failure that what was shown tells of already: nothing more is said. */
+export class QuietFailure extends CommandError {
+  /** Ends with a code. */
+  constructor(exitCode: number) {
+    super("", exitCode);
   }
 }
 
