@@ -30,8 +30,7 @@ export class MapTypes {
   static of(token: HeldToken, info: MapInfo): MapTypes | undefined {
     if (info.btfVmlinuxValueTypeId > 0) {
       const btf = kernelBtf();
-      const key = btf.find("int", "unsigned int") ?? 0;
-      return new MapTypes(btf, key, info.btfVmlinuxValueTypeId);
+      return new MapTypes(btf, info.btfKeyTypeId, info.btfVmlinuxValueTypeId);
     }
     if (info.btfId === 0 || info.btfValueTypeId === 0) return undefined;
     try {
@@ -42,6 +41,11 @@ export class MapTypes {
       if (error instanceof PermissionError || error instanceof SyscallError) return undefined;
       throw error;
     }
+  }
+
+  /** Whether keys have a type. */
+  get hasKey(): boolean {
+    return this.#key !== 0;
   }
 
   /** A key or a value as JSON, as bpftool formats it. */

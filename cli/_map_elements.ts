@@ -45,6 +45,13 @@ export interface Element {
   readonly error: string | undefined;
 }
 
+/** Numbers from here on are the kernel's own: strerror(3) has no words for them. C name: ERESTARTSYS. */
+const FIRST_INTERNAL = 512;
+
+function meaning(errno: number): string {
+  return errno >= FIRST_INTERNAL ? `Unknown error ${errno}` : errnoMeaning(errno);
+}
+
 /** Reads an element; undefined where it is empty. */
 export function readElement(token: HeldToken, map: Fd, info: MapInfo, key: Bytes): Element | undefined {
   try {
@@ -56,9 +63,9 @@ export function readElement(token: HeldToken, map: Fd, info: MapInfo, key: Bytes
     if (!(error instanceof SyscallError)) {
       const { cause } = error as Error;
       if (!(cause instanceof SyscallError)) throw error;
-      return { key, value: undefined, error: errnoMeaning(cause.errno) };
+      return { key, value: undefined, error: meaning(cause.errno) };
     }
-    return { key, value: undefined, error: errnoMeaning(error.errno) };
+    return { key, value: undefined, error: meaning(error.errno) };
   }
 }
 
@@ -86,7 +93,10 @@ export function elementJson({ key, value, error }: Element, info: MapInfo, types
     return {
       key: hexBytes(key),
       value: hexBytes(value),
-      formatted: types === undefined ? undefined : { key: types.json("key", key), value: types.json("value", value) },
+      formatted: types === undefined ? undefined : {
+        key: types.hasKey ? types.json("key", key) : undefined,
+        value: types.json("value", value),
+      },
     };
   }
   const values = perCpuValues(value, info);
@@ -94,7 +104,7 @@ export function elementJson({ key, value, error }: Element, info: MapInfo, types
     key: hexBytes(key),
     values: values.map((one, cpu) => ({ cpu, value: hexBytes(one) })),
     formatted: types === undefined ? undefined : {
-      key: types.json("key", key),
+      key: types.hasKey ? types.json("key", key) : undefined,
       values: values.map((one, cpu) => ({ cpu, value: types.json("value", one) })),
     },
   };
@@ -133,14 +143,14 @@ export function elementText(element: Element, info: MapInfo, types: MapTypes | u
 function typedText({ key, value }: Element & { value: Bytes }, info: MapInfo, types: MapTypes, depth: number): string {
   const indent = (at: number): string => "    ".repeat(at);
   const inner = indent(depth + 1);
-  const keyText = `${inner}"key": ${types.text("key", key, depth + 1)}`;
+  const keyText = types.hasKey ? `${inner}"key": ${types.text("key", key, depth + 1)},\n` : "";
   if (!isPerCpu(info)) {
-    return `{\n${keyText},\n${inner}"value": ${types.text("value", value, depth + 1)}\n${indent(depth)}}`;
+    return `{\n${keyText}${inner}"value": ${types.text("value", value, depth + 1)}\n${indent(depth)}}`;
   }
   const values = perCpuValues(value, info).map((one, cpu) =>
     `{\n${indent(depth + 3)}"cpu": ${cpu},\n${indent(depth + 3)}"value": ${types.text("value", one, depth + 3)}\n${
       indent(depth + 2)
     }}`
   );
-  return `{\n${keyText},\n${inner}"values": [${values.join(",")}\n${inner}]\n${indent(depth)}}`;
+  return `{\n${keyText}${inner}"values": [${values.join(",")}\n${inner}]\n${indent(depth)}}`;
 }

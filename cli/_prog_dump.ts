@@ -64,12 +64,12 @@ function xlatedJson(insns: readonly DumpedInsn[], { opcodes, linum }: DumpChoice
     disasm: text,
     opcodes: opcodes
       ? {
-        code: `0x${bytes[0].toString(16)}`,
+        code: hexBytes(bytes.subarray(0, 1))[0],
         src_reg: `0x${(bytes[1] >> 4).toString(16)}`,
         dst_reg: `0x${(bytes[1] & 15).toString(16)}`,
         off: hexBytes(bytes.subarray(2, 4)),
         // Both halves of a load of 64 bits, and what stands between them.
-        imm: hexBytes(bytes.length === 8 ? bytes.subarray(4) : bytes.subarray(4)),
+        imm: hexBytes(bytes.subarray(4)),
       }
       : undefined,
   }));

@@ -9,7 +9,7 @@ import { capabilities, type Capability } from "../tokens/capabilities.ts";
 import { acquire, type PermissionToken } from "../tokens/token.ts";
 import { type Json, toJsonV1, type Writable, writeJson } from "./_json.ts";
 import { plainStyle, type Style } from "./_style.ts";
-import { CommandError } from "./_words.ts";
+import { CommandError, exitCodeOf } from "./_words.ts";
 
 /** A token with all that the process may do: what that is not, the kernel's rules refuse. */
 export type HeldToken = PermissionToken<Capability>;
@@ -130,7 +130,7 @@ export function acquireHeld(): HeldToken {
  */
 export function explain(error: unknown): { message: string; exitCode: number } | undefined {
   if (error instanceof CommandError) return { message: error.message, exitCode: error.exitCode };
-  if (error instanceof SyscallError) return { message: firstLine(error.message), exitCode: 256 - error.errno };
+  if (error instanceof SyscallError) return { message: firstLine(error.message), exitCode: exitCodeOf(error.errno) };
   if (error instanceof PermissionError || error instanceof NotSupportedError) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
@@ -171,6 +171,6 @@ export function orSay<T>(what: string, work: () => T, exitCode?: number): T {
       ? cause.errno
       : undefined;
     if (errno === undefined || error instanceof PermissionError) throw error;
-    throw new CommandError(`${what}: ${errnoMeaning(errno)}`, exitCode ?? 256 - errno, { cause: error });
+    throw new CommandError(`${what}: ${errnoMeaning(errno)}`, exitCode ?? exitCodeOf(errno), { cause: error });
   }
 }

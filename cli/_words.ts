@@ -22,6 +22,16 @@ export class CommandError extends Error {
   }
 }
 
+/**
+ * The exit code that tells an errno, as bpftool's do.
+ *
+ * @param errno The positive error number.
+ * @returns What is left of −errno in a byte.
+ */
+export function exitCodeOf(errno: number): number {
+  return -errno & 0xff;
+}
+
 /** A failure that what was shown tells of already: nothing more is said. */
 export class QuietFailure extends CommandError {
   /** Ends with a code. */

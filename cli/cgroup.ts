@@ -8,6 +8,7 @@ import { progGetFdById } from "../cmds/id.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import { progAttach, progDetach, progQuery } from "../cmds/prog_attach.ts";
 import { NotSupportedError, PermissionError, SyscallError } from "../errors.ts";
+import { kernelBtf } from "../features/kernel_btf.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { listKernelDirectory, openPath } from "../ffi/kernel_file.ts";
 import { BPF_F_ALLOW_MULTI, BPF_F_ALLOW_OVERRIDE, BPF_F_QUERY_EFFECTIVE } from "../uapi/constants.gen.ts";
@@ -55,6 +56,8 @@ interface CgroupProg {
   readonly name: string;
   readonly attachBtfObjId: number;
   readonly attachBtfId: number;
+  /** The function that a security program is attached to. */
+  readonly attachBtfName: string;
 }
 
 function flagsText(flags: number): string {
@@ -79,7 +82,9 @@ function queryType(session: Session, directory: Fd, attachType: AttachType, effe
       using fd = progGetFdById(token, id);
       const { name, attachBtfObjId, attachBtfId } = objGetInfoByFd(token, fd, { kind: "prog" });
       const flags = effective ? undefined : result.attachFlags;
-      return [{ id, attachType, flags, name, attachBtfObjId, attachBtfId }];
+      // Security programs say by the kernel's types where they are.
+      const attachBtfName = attachType === "lsm_cgroup" && attachBtfId > 0 ? kernelBtf().nameOf(attachBtfId) : "";
+      return [{ id, attachType, flags, name, attachBtfObjId, attachBtfId, attachBtfName }];
     } catch (error) {
       if (error instanceof SyscallError) return [];
       throw error;
@@ -92,13 +97,13 @@ function query(session: Session, path: string, effective: boolean): CgroupProg[]
   return TYPES.flatMap((type) => queryType(session, directory, type, effective));
 }
 
-function progJson({ id, attachType, flags, name, attachBtfObjId, attachBtfId }: CgroupProg): Writable {
+function progJson({ id, attachType, flags, name, attachBtfObjId, attachBtfId, attachBtfName }: CgroupProg): Writable {
   return {
     id,
     attach_type: attachType,
     attach_flags: flags === undefined ? undefined : flagsText(flags),
     name,
-    attach_btf_name: "",
+    attach_btf_name: attachBtfName,
     attach_btf_obj_id: attachBtfObjId,
     attach_btf_id: attachBtfId,
   };
@@ -109,11 +114,11 @@ function head(effective: boolean): string {
   return `${"ID".padEnd(8)} ${"AttachType".padEnd(15)}${flags} ${"Name".padEnd(15)}\n`;
 }
 
-function progText({ id, attachType, flags, name }: CgroupProg, { style }: Session): string {
-  const shown = flags === undefined ? "" : ` ${flagsText(flags).padEnd(15)}`;
-  return `${style.id(`${id}`.padEnd(8))} ${style.type(attachType.padEnd(15))}${shown} ${
-    style.name(safe(name).padEnd(15))
-  }\n`;
+function progText({ id, attachType, flags, name, attachBtfName }: CgroupProg, { style }: Session): string {
+  const cell = (text: string): string => text.padEnd(15);
+  const shown = flags === undefined ? "" : ` ${cell(flagsText(flags))}`;
+  const head = `${style.id(`${id}`.padEnd(8))} ${style.type(cell(attachType))}${shown}`;
+  return `${head} ${style.name(cell(safe(name)))} ${cell(attachBtfName)}\n`;
 }
 
 function show(session: Session, words: Words): void {

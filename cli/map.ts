@@ -39,10 +39,10 @@ import {
 import { mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
 import { all, MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
-import { CommandError, QuietFailure, type Words } from "./_words.ts";
+import { CommandError, exitCodeOf, QuietFailure, type Words } from "./_words.ts";
 
 /** The exit code of what is not there: 256 less ENOENT. */
-const NOT_FOUND = 256 - errnos.ENOENT;
+const NOT_FOUND = exitCodeOf(errnos.ENOENT);
 
 function show(session: Session, words: Words): void {
   const viewer = new MapViewer(session);
@@ -132,7 +132,7 @@ function dump(session: Session, words: Words): void {
     text: () => dumps.map((one) => dumpText(one)).join(""),
   });
   const failed = dumps.find(({ failure }) => failure !== undefined)?.failure;
-  if (failed !== undefined) throw new QuietFailure(256 - failed);
+  if (failed !== undefined) throw new QuietFailure(exitCodeOf(failed));
 }
 
 function mapHead(info: MapInfo): { id: number; type: MapType | number; name: string } {

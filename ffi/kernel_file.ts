@@ -129,7 +129,9 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
   for (let at = 0; at < bytes.length;) {
     const length = at + DIRENT.name <= bytes.length ? view.getUint16(at + DIRENT.length, LITTLE_ENDIAN) : 0;
     if (length < DIRENT.name + 1 || at + length > bytes.length) {
-      throw Object.assign(new SyntaxError(`Cannot read a directory: its length at byte ${at} is wrong`), { offset: at });
+      throw Object.assign(new SyntaxError(`Cannot read a directory: its length at byte ${at} is wrong`), {
+        offset: at,
+      });
     }
     const text = bytes.subarray(at + DIRENT.name, at + length);
     const end = text.indexOf(0);
