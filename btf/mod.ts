@@ -21,6 +21,8 @@ export { Btf, type BtfParseOptions } from "./btf.ts";
 export { BtfBuilder, type BtfBuilderOptions } from "./builder.ts";
 export { Codec, decode, encode } from "../codec.ts";
 export { codecFrom } from "./codec_from.ts";
+export { CoreResolver, type CoreResult, type CoreTargets } from "./core.ts";
+export { patchCoreInsn, POISON_CALL } from "./core_patch.ts";
 export {
   type BtfCoreRelo,
   type BtfExt,
