@@ -4,10 +4,9 @@
  */
 
 import { readKernelFile } from "../ffi/kernel_file.ts";
-import type { Btf } from "../btf/mod.ts";
+import { type Btf, coreEssentialName, coreTypesCompatible } from "../btf/mod.ts";
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { coreTypesCompatible } from "./_core.ts";
 import { ConfigWriter, parseConfig, readKernelConfig, virtualExtern } from "./_kernel_config.ts";
 import type { Modules } from "./_modules.ts";
 import type { ExternSpec, ObjectSpec } from "./spec.ts";
@@ -120,22 +119,17 @@ function kernelAddresses(externs: readonly ExternSpec[]): Map<string, bigint> {
 /** A variable or a function by its type: that of the object has to fit the kernel's. */
 function typedExtern(extern: ExternSpec, btf: Btf, modules: Modules): ResolvedExtern {
   const isFunction = extern.kind === "kfunc";
-  const found = modules.find(isFunction ? "func" : "var", isFunction ? essentialName(extern.name) : extern.name);
+  const found = modules.find(isFunction ? "func" : "var", isFunction ? coreEssentialName(extern.name) : extern.name);
   if (found === undefined) {
     if (extern.weak) return { kind: "missing" };
     throw unresolved(extern, `the kernel's BTF has no ${isFunction ? "function" : "variable"} of the name`);
   }
   const type = found.btf.type(found.id);
   const kernelType = type.kind === "func" || type.kind === "var" ? found.btf.resolve(type.typeId) : 0;
-  if (!coreTypesCompatible(btf, extern.typeId, found.btf, kernelType)) {
+  const local = { btf, typeId: extern.typeId };
+  if (!coreTypesCompatible(local, { btf: found.btf, typeId: kernelType })) {
     if (extern.weak && isFunction) return { kind: "missing" };
     throw unresolved(extern, `its type in the object is not compatible with the kernel's`);
   }
   return { kind: "btf", id: found.id, module: found.module };
-}
-
-/** A name without the part that tells flavours apart: `bpf_iter___old` is `bpf_iter`. */
-export function essentialName(name: string): string {
-  const at = name.lastIndexOf("___");
-  return at <= 0 ? name : name.slice(0, at);
 }
