@@ -36,6 +36,8 @@ export interface Kernel {
   read(fd: number, buffer: Bytes): number;
   /** readlink(2) into all of `buffer`. */
   readlink(path: string, buffer: Bytes): number;
+  /** unlink(2). */
+  unlink(path: string): number;
   /** write(2) of all of `buffer`. */
   write(fd: number, buffer: Bytes): number;
   /** close(2), which is not repeated after EINTR: Linux has closed the fd by then. */
@@ -214,6 +216,10 @@ export class LibcKernel implements Kernel {
 
   readlink(path: string, buffer: Bytes): number {
     return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+  }
+
+  unlink(path: string): number {
+    return this.#answer(this.#symbols.unlink(cString(path)));
   }
 
   write(fd: number, buffer: Bytes): number {

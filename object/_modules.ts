@@ -1,6 +1,6 @@
 /** The modules of the running kernel that have types. */
 
-import type { Btf } from "../btf/mod.ts";
+import type { Btf, BtfKind } from "../btf/mod.ts";
 import { NotSupportedError } from "../errors.ts";
 import { kernelBtf } from "../features/mod.ts";
 import { tryReadKernelText } from "../ffi/kernel_file.ts";
@@ -39,15 +39,23 @@ export class Modules {
     });
   }
 
-  /** The first type of a name: of the kernel, or else of a module. */
-  find(
-    kind: "func" | "var" | "struct",
-    name: string,
-  ): { id: number; btf: Btf; module: string | undefined } | undefined {
-    const kernel = tryKernelBtf();
+  /**
+   * The first type of a name: of the kernel, or else of a module.
+   *
+   * @param kind The kind.
+   * @param name The name.
+   * @param only The module that has to have it.
+   * @returns The type; undefined where there is none.
+   */
+  find(kind: BtfKind, name: string, only?: string): { id: number; btf: Btf; module: string | undefined } | undefined {
+    const isKernel = only === undefined || only === "vmlinux";
+    const kernel = isKernel ? tryKernelBtf() : undefined;
     const id = kernel?.find(kind, name);
     if (id !== undefined) return { id, btf: kernel!, module: undefined };
-    for (const { name: module, btf } of this.all) {
+    if (only === "vmlinux") return undefined;
+    const named = only === undefined ? undefined : tryKernelBtf(only);
+    const places = only === undefined ? this.all : named === undefined ? [] : [{ name: only, btf: named }];
+    for (const { name: module, btf } of places) {
       const own = btf.findAll(kind, name).find((one) => one >= btf.firstId);
       if (own !== undefined) return { id: own, btf, module };
     }
