@@ -12,7 +12,7 @@ import { BPF_F_ID } from "../uapi/constants.gen.ts";
 import { type AttachType, attachTypes } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { attempt, call, type CallContext } from "./_call.ts";
+import { attempt, call, type CallContext, submit } from "./_call.ts";
 import { failure } from "./_failure.ts";
 import { numberOf } from "./_types.ts";
 
@@ -134,6 +134,51 @@ export function progDetach(token: AnyToken, options: ProgDetachOptions): void {
     request: { attachType: options.attachType },
     action: `detach a program from ${options.attachType}`,
   });
+}
+
+/** What the kernel says where a program is no longer attached there, or the target is gone. */
+const GONE: ReadonlySet<number> = new Set([errnos.ENOENT, errnos.ENODEV, errnos.EBADF]);
+
+/**
+ * Detaches what a token attached, though that be revoked by now: taking back is always allowed. Kernels detach the only
+ * program of a cgroup whichever is named, so it is asked first whether it is this one; where it cannot be asked, the kernel's
+ * own check has to do.
+ *
+ * @param token The token that attached it, whose listeners are told.
+ * @param options The target, the attach type, and the program.
+ * @param progId The program's id; undefined where it is not to be asked.
+ * @throws {SyscallError} What the kernel says, but for what says that it is not attached there.
+ */
+export function takeBack(
+  token: AnyToken,
+  options: Pick<ProgDetachOptions, "target" | "attachType"> & { prog: FdSource },
+  progId: number | undefined,
+): void {
+  const { target, attachType, prog } = options;
+  if (progId !== undefined && !mayBeAttached(token, { target, attachType }, progId)) return;
+  const attr = attachment("prog_detach", { target, attachType }).fd("attach_bpf_fd", prog);
+  const result = submit(token, attr);
+  if (result >= 0 || GONE.has(-result)) return;
+  throw failure(token, attr, -result, { action: `detach a program from ${attachType}` });
+}
+
+/** Whether a program is attached, or it cannot be told. */
+function mayBeAttached(
+  token: AnyToken,
+  { target, attachType }: Pick<ProgDetachOptions, "target" | "attachType">,
+  progId: number,
+): boolean {
+  const ids = allocate(4 * FIRST_CAPACITY);
+  const query = new Attr("prog_query").pointer("prog_ids", ids).u32("prog_cnt", FIRST_CAPACITY)
+    .u32("attach_type", numberOf<AttachType>(attachTypes, attachType, "attachType"));
+  writeTarget(query as Attr<"prog_query" | "prog_attach" | "prog_detach">, target);
+  const asked = submit(token, query);
+  if (asked < 0) return !GONE.has(-asked);
+  const view = new DataView(ids.buffer);
+  for (let index = 0; index < query.getU32("prog_cnt"); index++) {
+    if (view.getUint32(4 * index, LITTLE_ENDIAN) === progId) return true;
+  }
+  return false;
 }
 
 /** What `progQuery()` takes. Its C name is `bpf_attr.query`. */

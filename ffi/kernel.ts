@@ -38,6 +38,8 @@ export interface Kernel {
   readlink(path: string, buffer: Bytes): number;
   /** unlink(2). */
   unlink(path: string): number;
+  /** getdents64(2) into all of `buffer`. */
+  getdents(fd: number, buffer: Bytes): number;
   /** write(2) of all of `buffer`. */
   write(fd: number, buffer: Bytes): number;
   /** close(2), which is not repeated after EINTR: Linux has closed the fd by then. */
@@ -147,6 +149,7 @@ export class LibcKernel implements Kernel {
   readonly #capget: number = syscallNumber("capget");
   readonly #prlimit: number = syscallNumber("prlimit64");
   readonly #statx: number = syscallNumber("statx");
+  readonly #getdents64: number = syscallNumber("getdents64");
   readonly #pidfdOpen: number = syscallNumber("pidfd_open");
   readonly #pidfdGetfd: number = syscallNumber("pidfd_getfd");
 
@@ -220,6 +223,10 @@ export class LibcKernel implements Kernel {
 
   unlink(path: string): number {
     return this.#answer(this.#symbols.unlink(cString(path)));
+  }
+
+  getdents(fd: number, buffer: Bytes): number {
+    return this.#retry(() => this.#symbols.getdents64(this.#getdents64, fd, buffer, BigInt(buffer.length)));
   }
 
   write(fd: number, buffer: Bytes): number {

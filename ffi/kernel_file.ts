@@ -12,6 +12,8 @@ import { type Bytes, kernel } from "./kernel.ts";
 import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const O_RDONLY = 0;
+const O_WRONLY = 1;
+const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
 const STATX_INO = 0x100;
@@ -76,6 +78,21 @@ export function tryReadKernelText(path: string): string | undefined {
 }
 
 /**
+ * Adds a line to a file of the kernel's that takes commands, such as tracefs's `uprobe_events`.
+ *
+ * @param path Its absolute path.
+ * @param line The command.
+ * @throws {SyscallError} Where open(2) fails, or write(2), which is how the kernel refuses a command.
+ */
+export function writeKernelLine(path: string, line: string): void {
+  const fd = kernel().open(path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+  if (fd < 0) throw new SyscallError({ command: "open", errno: -fd, action: `open ${path}` });
+  using file = Fd.own(fd);
+  const written = kernel().write(file.fd, new TextEncoder().encode(`${line}\n`));
+  if (written < 0) throw new SyscallError({ command: "write", errno: -written, action: `write "${line}" to ${path}` });
+}
+
+/**
  * Where a symbolic link of the kernel's points, such as a namespace's `"user:[4026531837]"`.
  *
  * @param path Its absolute path.
@@ -85,6 +102,63 @@ export function tryReadKernelLink(path: string): string | undefined {
   const target = allocate(4096);
   const length = kernel().readlink(path, target);
   return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
+}
+
+/** One entry of a directory. */
+export interface DirectoryEntry {
+  /** Its name. */
+  readonly name: string;
+  /** Whether it is a directory itself. */
+  readonly isDirectory: boolean;
+}
+
+const DT_DIR = 4;
+/** Where the members of struct linux_dirent64 are. */
+const DIRENT = { length: 16, type: 18, name: 19 } as const;
+
+/**
+ * Reads the entries of one buffer of getdents64(2).
+ *
+ * @param bytes The buffer, as far as it was written.
+ * @returns The entries, without `.` and `..`.
+ * @throws {SyntaxError} For a length that is wrong; its `offset` says where.
+ */
+export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const entries: DirectoryEntry[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = at + DIRENT.name <= bytes.length ? view.getUint16(at + DIRENT.length, LITTLE_ENDIAN) : 0;
+    if (length < DIRENT.name + 1 || at + length > bytes.length) {
+      throw Object.assign(new SyntaxError(`Cannot read a directory: its length at byte ${at} is wrong`), {
+        offset: at,
+      });
+    }
+    const text = bytes.subarray(at + DIRENT.name, at + length);
+    const end = text.indexOf(0);
+    const name = new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+    if (name !== "." && name !== "..") entries.push({ name, isDirectory: bytes[at + DIRENT.type] === DT_DIR });
+    at += length;
+  }
+  return entries;
+}
+
+/**
+ * Lists a directory of the kernel's.
+ *
+ * @param path Its absolute path.
+ * @returns Its entries; none where it cannot be read, or is gone by now.
+ */
+export function listKernelDirectory(path: string): DirectoryEntry[] {
+  const opened = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (opened < 0) return [];
+  using directory = Fd.own(opened);
+  const entries: DirectoryEntry[] = [];
+  const buffer = allocate(CHUNK_SIZE);
+  while (true) {
+    const count = kernel().getdents(directory.fd, buffer);
+    if (count <= 0) return entries;
+    entries.push(...parseDirectory(buffer.subarray(0, count)));
+  }
 }
 
 /** The device and inode number that name a file, a namespace or a cgroup. */

@@ -17,6 +17,8 @@ export interface Field {
   readonly size: number;
   /** Its type: "u32", "s32", "u64", "char", … */
   readonly kind: string;
+  /** The first bit, of a bit field. */
+  readonly bit?: number;
 }
 
 /** A field and what it holds. */
@@ -143,6 +145,19 @@ export class StructBuffer<F extends string> {
       throw new RangeError(`Cannot set ${field}: ${value} is not an integer from 0 to 18446744073709551615`);
     }
     this.#view.setBigUint64(this.#write(field, big !== 0n).offset, big, LITTLE_ENDIAN);
+    return this;
+  }
+
+  /**
+   * Sets a bit field of one bit.
+   *
+   * @param field Its name.
+   * @returns This struct.
+   */
+  bit(field: F): this {
+    const { offset, bit = 0 } = this.#write(field, true);
+    const before = this.#view.getBigUint64(offset, LITTLE_ENDIAN);
+    this.#view.setBigUint64(offset, before | 1n << BigInt(bit), LITTLE_ENDIAN);
     return this;
   }
 

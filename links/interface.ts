@@ -5,6 +5,7 @@
  */
 
 import { linkCreate, type LinkPlace } from "../cmds/link.ts";
+import { NotSupportedError, SyscallError } from "../errors.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import type { AttachToken } from "../tokens/requirements.ts";
@@ -32,6 +33,14 @@ export function xdpModeFlags(mode: XdpMode | undefined): number {
   return XDP_MODES[mode];
 }
 
+/** What an error of attaching means where the hardware was to run the program. */
+export function withoutOffload(error: unknown, mode: XdpMode | undefined): unknown {
+  const code = error instanceof SyscallError ? error.code : undefined;
+  if (mode !== "offload" || (code !== "EOPNOTSUPP" && code !== "EINVAL")) return error;
+  const reason = "the interface's device does not run programs, or the program was not loaded for it";
+  return new NotSupportedError("XDP in hardware", { reason, cause: error });
+}
+
 /** What `attachXdp()` takes besides the program. */
 export interface AttachXdpOptions {
   /** The interface, by name or by index. */
@@ -48,12 +57,17 @@ export interface AttachXdpOptions {
  * @param options The interface, and how it runs there.
  * @returns The link.
  * @throws {RangeError | TypeError} Where there is no such interface or mode.
+ * @throws {NotSupportedError} For `"offload"` at a device that runs no programs.
  * @throws {SyscallError} EBUSY where a program is attached there; EOPNOTSUPP where the driver does not know the mode.
  */
 export function attachXdp(token: AttachToken<"link_create", "xdp">, prog: FdSource, options: AttachXdpOptions): Link {
   const flags = xdpModeFlags(options.mode);
   const target = { ifindex: interfaceIndex(options.interface) };
-  return new Link(token, linkCreate(token, { prog, target, attachType: "xdp", flags }));
+  try {
+    return new Link(token, linkCreate(token, { prog, target, attachType: "xdp", flags }));
+  } catch (error) {
+    throw withoutOffload(error, options.mode);
+  }
 }
 
 /** What a program is put next to: a link, or a program, by itself or by its id. */

@@ -14,26 +14,32 @@ import { tryReadKernelLink } from "../ffi/kernel_file.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
 import type { AnyToken, Handle, PermissionToken } from "../tokens/token.ts";
 import { errnos } from "../uapi/errno.gen.ts";
+import { Afterwards } from "./_afterwards.ts";
 
 /**
  * A program that is attached for as long as this object is open: until its `using` ends, its token is revoked, or the
  * garbage collector comes.
  */
-export class Attachment implements Disposable {
+export class Attachment implements Disposable, Handle {
   /** The token that attached it. */
   readonly token: AnyToken;
   /** The descriptor that holds it: of a link, or of a perf event. */
   readonly descriptor: Fd;
+  readonly #afterwards: Afterwards | undefined;
 
   /**
    * Takes over the descriptor that holds an attachment.
    *
    * @param token The token that attached it.
    * @param descriptor The descriptor.
+   * @param afterwards What is done once it is closed: what was made for it goes.
    */
-  constructor(token: AnyToken, descriptor: Fd) {
+  constructor(token: AnyToken, descriptor: Fd, afterwards?: () => void) {
     this.token = token;
     this.descriptor = descriptor;
+    if (afterwards === undefined) return;
+    this.#afterwards = new Afterwards(this, [descriptor], afterwards);
+    token.adopt(this);
   }
 
   /** The descriptor's number, for as long as it is open. */
@@ -53,6 +59,7 @@ export class Attachment implements Disposable {
    */
   close(reason?: string): void {
     this.descriptor.close(reason);
+    this.#afterwards?.run();
   }
 
   /** Closes it. */

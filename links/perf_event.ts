@@ -16,6 +16,15 @@ import { readTracepointId } from "./_tracefs.ts";
 import { Attachment, Link } from "./link.ts";
 import type { CookieOptions } from "./raw_tracepoint.ts";
 
+/** How a program is held at a perf event. */
+export interface PerfEventOptions extends CookieOptions {
+  /**
+   * Whether by a link (since 5.15), or by the event itself with PERF_EVENT_IOC_SET_BPF, which knows no cookies. By default
+   * by a link where the kernel has them.
+   */
+  by?: "link" | "event" | undefined;
+}
+
 /**
  * Attaches a program to a perf event that is open. A link holds it where the kernel has one (since 5.15); before, the
  * event itself does, by PERF_EVENT_IOC_SET_BPF, and there are no cookies.
@@ -23,18 +32,33 @@ import type { CookieOptions } from "./raw_tracepoint.ts";
  * @param token A permission token.
  * @param prog The program: of type `perf_event`, `tracepoint` or `kprobe`, as the event is.
  * @param event The event. The caller may close it afterwards.
- * @param options A cookie.
+ * @param options A cookie, and what holds the program.
  * @returns The link; on older kernels an attachment.
  * @throws {NotSupportedError} For a cookie on a kernel without links for perf events.
+ * @throws {TypeError} For a cookie where the event is to hold the program.
  * @throws {SyscallError} EINVAL where the program does not suit the event; EEXIST where the event has one.
  */
 export function attachPerfEvent(
   token: AnyToken,
   prog: FdSource,
   event: FdSource,
-  options: CookieOptions = {},
+  options: PerfEventOptions = {},
 ): Attachment {
-  const { cookie } = options;
+  return holdByEvent(token, prog, event, options);
+}
+
+/** The same, with what remains to be done once it is closed. */
+export function holdByEvent(
+  token: AnyToken,
+  prog: FdSource,
+  event: FdSource,
+  { cookie, by }: PerfEventOptions,
+  afterwards?: () => void,
+): Attachment {
+  if (by === "event") {
+    if (cookie !== undefined) throw new TypeError("Cannot use cookie: only links hold one, and by says event");
+    return attachByIoctl(token, prog, event, afterwards);
+  }
   let fd: Fd;
   try {
     fd = linkCreate(token as never, {
@@ -44,15 +68,14 @@ export function attachPerfEvent(
       ...(cookie === undefined ? {} : { perfEvent: { cookie } }),
     });
   } catch (error) {
-    if (!(error instanceof NotSupportedError) || cookie !== undefined) throw error;
-    return attachByIoctl(token, prog, event);
+    if (!(error instanceof NotSupportedError) || cookie !== undefined || by === "link") throw error;
+    return attachByIoctl(token, prog, event, afterwards);
   }
-  const link = new Link(token, fd);
   try {
     enable(event);
-    return link;
+    return new Link(token, fd, afterwards);
   } catch (error) {
-    link.close();
+    fd.close();
     throw error;
   }
 }
@@ -67,13 +90,13 @@ function enable(event: FdSource): void {
 }
 
 /** What kernels before 5.15 have: the program stays for as long as the event. */
-function attachByIoctl(token: AnyToken, prog: FdSource, event: FdSource): Attachment {
+function attachByIoctl(token: AnyToken, prog: FdSource, event: FdSource, afterwards?: () => void): Attachment {
   token.assert({ command: "prog_load" }, "attach to a perf event");
   const own = duplicate(event);
   try {
     ioctl(own, PERF_EVENT_IOC_SET_BPF, fdNumber(prog, "prog"), "attach to a perf event");
     enable(own);
-    return new Attachment(token, token.adopt(own));
+    return new Attachment(token, token.adopt(own), afterwards);
   } catch (error) {
     own.close();
     throw error;
@@ -94,16 +117,23 @@ export function attachOpened(
   token: AnyToken,
   prog: FdSource,
   attr: PerfEventAttr,
-  options: CookieOptions & { pid?: number | undefined; cpu?: number | undefined },
+  options: PerfEventOptions & { pid?: number | undefined; cpu?: number | undefined },
+  afterwards?: () => void,
 ): Attachment {
   const { pid = -1 } = options;
   // Probes and tracepoints fire on all CPUs, whichever the event is of.
   using event = openPerfEvent(attr, { pid, cpu: options.cpu ?? (pid === -1 ? 0 : -1) });
-  return attachPerfEvent(token, prog, event, options);
+  return holdByEvent(token, prog, event, options, afterwards);
+}
+
+/** What an event of a tracepoint's number is opened with. */
+export function tracepointAttr(id: number): PerfEventAttr {
+  return structBuffer("perf_event_attr").u32("type", PERF_TYPE_TRACEPOINT).u64("config", id)
+    .u64("sample_period", 1).u32("wakeup_events", 1);
 }
 
 /** What `attachTracepoint()` takes besides the program. */
-export interface AttachTracepointOptions extends CookieOptions {
+export interface AttachTracepointOptions extends PerfEventOptions {
   /** Where tracefs is mounted. By default where it usually is. @default {"/sys/kernel/tracing"} */
   tracefs?: string | undefined;
 }
@@ -125,8 +155,5 @@ export function attachTracepoint(
   name: string,
   options: AttachTracepointOptions = {},
 ): Attachment {
-  const id = readTracepointId(name, options.tracefs);
-  const attr = structBuffer("perf_event_attr").u32("type", PERF_TYPE_TRACEPOINT).u64("config", id)
-    .u64("sample_period", 1).u32("wakeup_events", 1);
-  return attachOpened(token, prog, attr, options);
+  return attachOpened(token, prog, tracepointAttr(readTracepointId(name, options.tracefs)), options);
 }

@@ -5,7 +5,6 @@ import {
   attachIter,
   attachKprobe,
   attachKprobeMulti,
-  type Attachment,
   attachNetfilter,
   attachNetns,
   attachPerfEvent,
@@ -24,8 +23,6 @@ import {
   NotSupportedError,
   objGetInfoByFd,
   progLoad,
-  type ProgLoadOptions,
-  type ProgType,
   struct,
   SyscallError,
   u32,
@@ -34,6 +31,7 @@ import {
 import { kernelTest, type Probe, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { needVmlinuxId, vmlinuxId } from "./_btf_bytes.ts";
+import { Counter } from "./_counter.ts";
 import { minimalMap } from "./_map_types.ts";
 import {
   clockEvent,
@@ -50,69 +48,6 @@ import {
 } from "./_objects.ts";
 import { sendUdp } from "./_sockets.ts";
 import { congestionControls, tcpCongestionControl } from "./_struct_ops.ts";
-
-/** A program that counts its runs, in an array of one element. */
-class Counter implements Disposable {
-  readonly prog: Fd;
-  readonly #runs: BpfMap<number, bigint, "get" | "set">;
-  readonly #token: RootToken;
-
-  constructor(token: RootToken, type: ProgType, answer: number, more: Partial<ProgLoadOptions> = {}, head = "") {
-    this.#token = token;
-    const runs = BpfMap.create(token, { type: "array", value: u64, maxEntries: 1 });
-    this.#runs = runs;
-    try {
-      this.prog = progLoad(token, {
-        type,
-        license: "GPL",
-        insns: asm`
-          ${head}
-          *(u32 *)(r10 -4) = 0
-          r1 = map_fd ${runs} ll
-          r2 = r10
-          r2 += -4
-          call map_lookup_elem
-          if r0 == 0 goto out
-          r1 = 1
-          lock *(u64 *)(r0 +0) += r1
-        out:
-          r0 = ${answer}
-          exit
-        `,
-        ...more,
-      });
-    } catch (error) {
-      runs.close();
-      throw error;
-    }
-  }
-
-  get runs(): number {
-    return Number(this.#runs.get(0));
-  }
-
-  /** Asserts that it runs while it is attached, and not once the attachment is closed. */
-  async seen(attachment: Attachment, provoke: () => unknown): Promise<void> {
-    const before = this.runs;
-    await provoke();
-    assert(await eventually(() => this.runs > before), "the program did not run");
-    attachment.close();
-    attachment.close();
-    assertEquals(attachment.closed, true);
-    // What was on its way may still arrive.
-    await new Promise((resolve) => setTimeout(resolve, 20 * SLOWNESS));
-    const after = this.runs;
-    await provoke();
-    await new Promise((resolve) => setTimeout(resolve, 20 * SLOWNESS));
-    assertEquals(this.runs, after, "the program ran after it was detached");
-  }
-
-  [Symbol.dispose](): void {
-    this.prog.close();
-    this.#runs.close();
-    assertEquals(this.#token.revoked, false);
-  }
-}
 
 const hasNo = (fn: (token: RootToken) => unknown): Probe => trying(fn);
 

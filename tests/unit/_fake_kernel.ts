@@ -200,6 +200,11 @@ export class FakeKernel implements Kernel, Disposable {
     return part.length;
   }
 
+  getdents(fd: number, _buffer: Bytes): number {
+    this.log.push(`getdents ${fd}`);
+    return -errnos.ENOTDIR;
+  }
+
   readlink(path: string, buffer: Bytes): number {
     const target = this.symlinks.get(path);
     if (target === undefined) return -errnos.ENOENT;

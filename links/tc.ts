@@ -1,13 +1,15 @@
 /**
- * Programs at network interfaces by netlink, for kernels without the links: XDP, and traffic control by clsact. What is
- * attached so stays when the process ends.
+ * Programs at the traffic of network interfaces by clsact and netlink, for kernels without tcx. What is attached so stays
+ * when the process ends.
  *
  * @module
  */
 
 import { objGetInfoByFd } from "../cmds/obj.ts";
-import { Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
+import { NotSupportedError } from "../errors.ts";
+import { fdNumber, type FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
+import type { Bytes } from "../ffi/kernel.ts";
 import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
 import {
   type Attribute,
@@ -23,52 +25,34 @@ import {
   NLM_F_REPLACE,
   parseAttributes,
 } from "../ffi/netlink.ts";
-import type { Bytes } from "../ffi/kernel.ts";
+import { textOf } from "../ffi/struct_buffer.ts";
 import type { AttachToken } from "../tokens/requirements.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { type XdpMode, xdpModeFlags } from "./interface.ts";
+import { ignoring, numberIn } from "./_rtnetlink.ts";
 import { UnlinkedAttachment } from "./link.ts";
 
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
 const RTM_NEWQDISC = 36;
 const RTM_DELQDISC = 37;
+const RTM_GETQDISC = 38;
 const RTM_NEWTFILTER = 44;
 const RTM_DELTFILTER = 45;
 const RTM_GETTFILTER = 46;
-
-const IFLA_XDP = 43;
-const IFLA_XDP_FD = 1;
-const IFLA_XDP_ATTACHED = 2;
-const IFLA_XDP_FLAGS = 3;
-const IFLA_XDP_PROG_ID = 4;
-const IFLA_XDP_DRV_PROG_ID = 5;
-const IFLA_XDP_SKB_PROG_ID = 6;
-const IFLA_XDP_HW_PROG_ID = 7;
-const IFLA_XDP_EXPECTED_FD = 8;
-const XDP_FLAGS_UPDATE_IF_NOEXIST = 1;
-const XDP_FLAGS_REPLACE = 1 << 4;
 
 const TCA_KIND = 1;
 const TCA_OPTIONS = 2;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
+const TCA_BPF_FLAGS_GEN = 9;
 const TCA_BPF_ID = 11;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
+/** TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW */
+const RUNS = { software: 1 << 0, hardware: 1 << 1 } as const;
 const TC_H_CLSACT = 0xfffffff1;
 const CLSACT_HANDLE = 0xffff0000;
 const PARENTS = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
 /** ETH_P_ALL in network byte order. */
 const ALL_PROTOCOLS = 0x0300;
-
-/** `struct ifinfomsg` of an interface. */
-function interfaceHeader(ifindex: number): Bytes {
-  const bytes = allocate(16);
-  new DataView(bytes.buffer).setInt32(4, ifindex, LITTLE_ENDIAN);
-  return bytes;
-}
 
 /** `struct tcmsg` of an interface. */
 function trafficHeader(ifindex: number, parent: number, handle: number, info: number): Bytes {
@@ -79,128 +63,6 @@ function trafficHeader(ifindex: number, parent: number, handle: number, info: nu
   view.setUint32(12, parent, LITTLE_ENDIAN);
   view.setUint32(16, info, LITTLE_ENDIAN);
   return bytes;
-}
-
-function numberIn(attributes: ReadonlyMap<number, Bytes>, type: number): number | undefined {
-  const bytes = attributes.get(type);
-  if (bytes === undefined) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return bytes.length === 4 ? view.getUint32(0, LITTLE_ENDIAN) : view.getUint8(0);
-}
-
-/** What `attachXdpByNetlink()` takes besides the program. */
-export interface AttachXdpByNetlinkOptions {
-  /** The interface, by name or by index. */
-  interface: string | number;
-  /** How it runs; without it in the driver where that can, else generically. */
-  mode?: XdpMode | undefined;
-  /** The program that has to be there, whose place it takes; without it none may be there. Since 5.7. */
-  replace?: FdSource | undefined;
-}
-
-function setXdp(ifindex: number, fd: number, flags: number, expected: number | undefined, action: string): void {
-  const xdp: Attribute[] = [[IFLA_XDP_FD, attributeU32(fd >>> 0)], [IFLA_XDP_FLAGS, attributeU32(flags)]];
-  if (expected !== undefined) xdp.push([IFLA_XDP_EXPECTED_FD, attributeU32(expected)]);
-  using socket = new NetlinkSocket();
-  socket.request({ type: RTM_SETLINK, header: interfaceHeader(ifindex), attributes: [[IFLA_XDP, xdp]], action });
-}
-
-/** A descriptor of the caller's program that outlives theirs. */
-function keep(prog: FdSource): Fd {
-  if (prog instanceof Fd) return prog.dup();
-  throw new TypeError("Cannot use prog: netlink attachments take a program's Fd, of which they keep a duplicate");
-}
-
-/**
- * Attaches an XDP program to an interface by netlink. It stays when the process ends; disposing of what is returned
- * detaches it, unless another program has taken its place. Since Linux 4.8.
- *
- * @param token A token with CAP_NET_ADMIN.
- * @param prog The program, of type `xdp`.
- * @param options The interface, how it runs there, and which program it replaces.
- * @returns What detaches it.
- * @throws {SyscallError} EBUSY where a program is attached there; EEXIST where another one than expected is.
- */
-export function attachXdpByNetlink(
-  token: AttachToken<"link_create", "xdp">,
-  prog: Fd,
-  options: AttachXdpByNetlinkOptions,
-): UnlinkedAttachment {
-  token.assert({ command: "link_create", attachType: "xdp" }, "attach an XDP program");
-  const { mode, replace } = options;
-  const ifindex = interfaceIndex(options.interface);
-  const modeFlags = xdpModeFlags(mode);
-  const flags = modeFlags | (replace === undefined ? XDP_FLAGS_UPDATE_IF_NOEXIST : XDP_FLAGS_REPLACE);
-  const expected = replace === undefined ? undefined : fdNumber(replace, "replace");
-  const kept = keep(prog);
-  /** Only what is ours goes. */
-  const detach = (): void => setXdp(ifindex, -1, modeFlags | XDP_FLAGS_REPLACE, kept.fd, "detach an XDP program");
-  try {
-    setXdp(ifindex, kept.fd, flags, expected, "attach an XDP program");
-  } catch (error) {
-    // Where the kernel's answer was lost, the program may be there all the same.
-    if (netlinkCode(error) === undefined) ignoring(detach);
-    kept.close();
-    throw error;
-  }
-  return (token as AnyToken).adopt(
-    new UnlinkedAttachment(() => {
-      try {
-        detach();
-      } catch (error) {
-        // Another program is there by now, or the interface is gone.
-        const code = netlinkCode(error);
-        if (code !== "EEXIST" && code !== "ENOENT" && code !== "ENODEV") throw error;
-      } finally {
-        kept.close();
-      }
-    }),
-  );
-}
-
-/** Tries something where another error is to be told. */
-function ignoring(work: () => void): void {
-  try {
-    work();
-  } catch {
-    // The error that led here says more.
-  }
-}
-
-/** What XDP programs an interface has. */
-export interface XdpState {
-  /** How the program runs: several where there are programs of more than one mode. */
-  readonly attached: XdpMode | "several" | undefined;
-  /** The ids of the programs by their mode. */
-  readonly progIds: { readonly [M in XdpMode]?: number };
-}
-
-const ATTACHED: readonly XdpState["attached"][] = [undefined, "native", "generic", "offload", "several"];
-
-/**
- * Which XDP programs an interface has, whoever attached them.
- *
- * @param name The interface, by name or by index.
- * @returns Their modes and ids.
- * @throws {SyscallError} ENODEV where there is no such interface.
- */
-export function queryXdp(name: string | number): XdpState {
-  using socket = new NetlinkSocket();
-  const header = interfaceHeader(interfaceIndex(name));
-  const answers = socket.request({ type: RTM_GETLINK, header, action: "look up an interface" });
-  const link = answers.find(({ type }) => type === RTM_NEWLINK);
-  const nested = link === undefined ? undefined : parseAttributes(link.payload.subarray(header.length)).get(IFLA_XDP);
-  const xdp = parseAttributes(nested ?? allocate(0));
-  const attached = ATTACHED[numberIn(xdp, IFLA_XDP_ATTACHED) ?? 0];
-  const ids = {
-    native: numberIn(xdp, IFLA_XDP_DRV_PROG_ID),
-    generic: numberIn(xdp, IFLA_XDP_SKB_PROG_ID),
-    offload: numberIn(xdp, IFLA_XDP_HW_PROG_ID),
-  };
-  // Kernels before 4.19 tell one id, of the mode that there is.
-  const only = numberIn(xdp, IFLA_XDP_PROG_ID);
-  if (only !== undefined && attached !== undefined && attached !== "several") ids[attached] ??= only;
-  return { attached, progIds: Object.fromEntries(Object.entries(ids).filter(([, id]) => id !== undefined)) };
 }
 
 /** What `attachTc()` takes besides the program. */
@@ -217,6 +79,11 @@ export interface AttachTcOptions {
   directAction?: boolean | undefined;
   /** What tc(8) shows. @default {"bpf"} */
   name?: string | undefined;
+  /**
+   * Where the program runs: only on this machine's CPUs, or only in the device, which few can. C names:
+   * TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW. By default wherever it can. Since 4.9.
+   */
+  runsIn?: "software" | "hardware" | undefined;
   /** Whether a filter of the same priority and handle is replaced. @default {false} */
   replace?: boolean | undefined;
 }
@@ -260,7 +127,7 @@ function removeClsact(ifindex: number): void {
 }
 
 /** Adds a filter, and the qdisc for it; gives what the kernel chose for it. */
-function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; info: number } {
+function addFilter(ifindex: number, request: NetlinkRequest & { offloads: boolean }): { handle: number; info: number } {
   using socket = new NetlinkSocket();
   const made = addClsact(socket, ifindex);
   try {
@@ -269,7 +136,10 @@ function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; 
     return { handle: view.getUint32(8, LITTLE_ENDIAN), info: view.getUint32(16, LITTLE_ENDIAN) };
   } catch (error) {
     if (made) ignoring(() => removeClsact(ifindex));
-    throw error;
+    const code = netlinkCode(error);
+    if (!request.offloads || (code !== "EOPNOTSUPP" && code !== "EINVAL")) throw error;
+    const reason = "the interface's device does not run programs";
+    throw new NotSupportedError("traffic filters in hardware", { reason, cause: error });
   }
 }
 
@@ -282,6 +152,7 @@ function addFilter(ifindex: number, request: NetlinkRequest): { handle: number; 
  * @param options The interface, the direction, and the place among the filters.
  * @returns What removes it.
  * @throws {RangeError} For a priority that is out of range.
+ * @throws {NotSupportedError} Where it is to run in a device that runs no programs.
  * @throws {SyscallError} EEXIST where the priority and handle are taken; ENODEV where there is no such interface.
  */
 export function attachTc(
@@ -295,9 +166,14 @@ export function attachTc(
     throw new RangeError(`Cannot use priority: ${priority} is not an integer from 0 to 65535`);
   }
   if (!Object.hasOwn(PARENTS, direction)) throw new TypeError(`Cannot use direction: "${direction}" is unknown`);
+  const { runsIn } = options;
+  if (runsIn !== undefined && !Object.hasOwn(RUNS, runsIn)) {
+    throw new TypeError(`Cannot use runsIn: "${runsIn}" is none of software, hardware`);
+  }
   const ifindex = interfaceIndex(options.interface);
   const { id } = objGetInfoByFd(token, prog, { kind: "prog" });
   const parent = PARENTS[direction];
+  const place: Attribute[] = runsIn === undefined ? [] : [[TCA_BPF_FLAGS_GEN, attributeU32(RUNS[runsIn])]];
   const { handle: given, info } = addFilter(ifindex, {
     type: RTM_NEWTFILTER,
     flags: NLM_F_CREATE | NLM_F_ECHO | (replace ? NLM_F_REPLACE : NLM_F_EXCL),
@@ -308,9 +184,11 @@ export function attachTc(
         [TCA_BPF_FD, attributeU32(fdNumber(prog, "prog"))],
         [TCA_BPF_NAME, attributeString(name)],
         [TCA_BPF_FLAGS, attributeU32(directAction ? TCA_BPF_FLAG_ACT_DIRECT : 0)],
+        ...place,
       ]],
     ],
     action: "attach a traffic filter",
+    offloads: runsIn === "hardware",
   });
   return (token as AnyToken).adopt(
     new UnlinkedAttachment(() => {
@@ -338,7 +216,30 @@ export function attachTc(
  * @returns The filters, in their order; none where there is no such qdisc.
  */
 export function queryTc(name: string | number, direction: "ingress" | "egress"): TcFilter[] {
-  const ifindex = interfaceIndex(name);
+  return filtersOf(interfaceIndex(name), PARENTS[direction]);
+}
+
+/** The handles of an interface's qdiscs that are neither clsact nor ingress: filters hang below them, too. */
+export function queryQdiscs(ifindex: number): number[] {
+  using socket = new NetlinkSocket();
+  const action = "list the qdiscs of an interface";
+  const answers = socket.request({
+    type: RTM_GETQDISC,
+    flags: NLM_F_DUMP,
+    header: trafficHeader(ifindex, 0, 0, 0),
+    action,
+  });
+  const handles = answers.filter(({ type }) => type === RTM_NEWQDISC).flatMap(({ payload }) => {
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    // Kernels dump the qdiscs of all interfaces.
+    const handle = view.getUint32(8, LITTLE_ENDIAN);
+    return view.getInt32(4, LITTLE_ENDIAN) === ifindex && handle !== 0 && handle !== CLSACT_HANDLE ? [handle] : [];
+  });
+  return [...new Set(handles)];
+}
+
+/** The BPF filters below a parent. */
+export function filtersOf(ifindex: number, parent: number): TcFilter[] {
   using socket = new NetlinkSocket();
   const filters: TcFilter[] = [];
   let answers;
@@ -346,7 +247,7 @@ export function queryTc(name: string | number, direction: "ingress" | "egress"):
     answers = socket.request({
       type: RTM_GETTFILTER,
       flags: NLM_F_DUMP,
-      header: trafficHeader(ifindex, PARENTS[direction], 0, 0),
+      header: trafficHeader(ifindex, parent, 0, 0),
       action: "look up traffic filters",
     });
   } catch (error) {
@@ -366,7 +267,7 @@ export function queryTc(name: string | number, direction: "ingress" | "egress"):
     filters.push({
       priority: view.getUint32(16, LITTLE_ENDIAN) >>> 16,
       handle,
-      name: new TextDecoder().decode(options.get(TCA_BPF_NAME) ?? allocate(0)).replace(/\0.*$/, ""),
+      name: textOf(options.get(TCA_BPF_NAME) ?? allocate(0)),
       progId,
       directAction: ((numberIn(options, TCA_BPF_FLAGS) ?? 0) & TCA_BPF_FLAG_ACT_DIRECT) !== 0,
     });
