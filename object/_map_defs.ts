@@ -58,7 +58,14 @@ export function mapSpec(name: string, definition: MapDefinition, more: Partial<M
   return {
     ...definition,
     name,
-    ...{ kind: "map", kernelName: kernelName(name), pinByName: false, pinPath: undefined, autocreate: true },
+    ...{
+      kind: "map",
+      kernelName: kernelName(name),
+      pinByName: false,
+      pinPath: undefined,
+      autocreate: true,
+      autoattach: true,
+    },
     ...{ inner: undefined, slots: [], data: undefined, structOps: undefined, eventType: undefined, reuse: undefined },
     ...more,
   } as MapSpec;

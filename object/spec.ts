@@ -151,6 +151,8 @@ export interface MapSpec extends MapDefinition {
   pinPath: string | undefined;
   /** Whether it is made. Programs that use a map that is not, fail where they reach it. */
   autocreate: boolean;
+  /** For structs of kernel functions: whether `attach()` registers it. */
+  autoattach: boolean;
   /** For maps of maps: what they hold. */
   inner: MapDefinition | undefined;
   /** What stands in its slots from the start. */
