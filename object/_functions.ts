@@ -169,7 +169,7 @@ export class FunctionReader {
       throw fail("the second slot of an instruction is missing");
     }
     all[number].push(
-      this.#meaning({ insn, code, imm, source: insns[insn * SLOT + 1] >> 4 }, symbol, what, places, fail),
+      this.#meaning({ insn, code, imm, source: this.#source(insns, insn * SLOT) }, symbol, what, places, fail),
     );
   }
 
@@ -218,6 +218,11 @@ export class FunctionReader {
     return { kind: "data", insn, map: data.map, offset: value + data.offset };
   }
 
+  /** The source register of an instruction: its half of the byte depends on the byte order. */
+  #source(insns: Uint8Array, at: number): number {
+    return this.#elf.littleEndian ? insns[at + 1] >> 4 : insns[at + 1] & 0x0f;
+  }
+
   /** Calls inside of a section, which have no relocation: how far they go is how far it is in the section. */
   #localCalls({ section, start, insns }: Draft, relocations: readonly Relocation[]): Relocation[] {
     const known = new Set(relocations.map(({ insn }) => insn));
@@ -226,7 +231,7 @@ export class FunctionReader {
     for (let insn = 0; insn < insns.length / SLOT; insn++) {
       const at = insn * SLOT;
       if (insns[at] === LD_IMM64) insn++;
-      else if (insns[at] === CALL && insns[at + 1] >> 4 === BPF_PSEUDO_CALL && !known.has(insn)) {
+      else if (insns[at] === CALL && this.#source(insns, at) === BPF_PSEUDO_CALL && !known.has(insn)) {
         const slot = start + insn + 1 + view.getInt32(at + 4, this.#elf.littleEndian);
         const target = this.at(section.index, slot);
         if (target === undefined || this.#drafts[target].start !== slot) {

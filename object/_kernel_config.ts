@@ -146,9 +146,10 @@ export class ConfigWriter {
     value: string,
     fail: (reason: string) => TypeError,
   ): void {
-    if (type !== "int" && type !== "char") throw fail("it is no integer");
+    if (type !== "int" && type !== "char" && type !== "bool") throw fail("it is no integer");
     const match = /^(-?)(0x[0-9a-f]+|\d+)$/i.exec(value);
     if (match === null) throw fail("that is no number");
+    if (type === "bool" && value !== "0" && value !== "1") throw fail("a bool is 0 or 1");
     const number = match[1] === "-" ? -BigInt(match[2]) : BigInt(match[2]);
     const bits = 8 * size;
     const kept = signed ? BigInt.asIntN(bits, number) : BigInt.asUintN(bits, number);

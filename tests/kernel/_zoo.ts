@@ -83,7 +83,9 @@ function trying<T>(make: () => T): T | undefined {
   try {
     return make();
   } catch (error) {
-    if (error instanceof NotSupportedError || error instanceof PermissionError || error instanceof SyscallError) return undefined;
+    if (error instanceof NotSupportedError || error instanceof PermissionError || error instanceof SyscallError) {
+      return undefined;
+    }
     throw error;
   }
 }
@@ -114,7 +116,14 @@ export async function zoo(token: RootToken): Promise<Zoo> {
     maps.set(type, keep(map));
   }
   for (const type of ["hash", "array", "lru_hash", "queue", "stack", "lpm_trie"]) {
-    const sizes = { hash: [4, 8], array: [4, 8], lru_hash: [4, 8], queue: [0, 8], stack: [0, 8], lpm_trie: [8, 8] }[type]!;
+    const sizes = {
+      hash: [4, 8],
+      array: [4, 8],
+      lru_hash: [4, 8],
+      queue: [0, 8],
+      stack: [0, 8],
+      lpm_trie: [8, 8],
+    }[type]!;
     fill(token, type, maps.get(type)!, sizes[0], sizes[1]);
   }
   const rich = richBtf();
@@ -133,7 +142,9 @@ export async function zoo(token: RootToken): Promise<Zoo> {
     value.set(new TextEncoder().encode("text"), 16);
     mapUpdateElem(token, typed, { key: u32s(number, 80), value });
   }
-  const frozen = keep(mapCreate(token, { type: "array", name: "frozen", keySize: 4, valueSize: 8, maxEntries: 1, flags: 0x80 }));
+  const frozen = keep(
+    mapCreate(token, { type: "array", name: "frozen", keySize: 4, valueSize: 8, maxEntries: 1, flags: 0x80 }),
+  );
   mapUpdateElem(token, frozen, { key: u32s(0), value: u64s(7n) });
   mapFreeze(token, frozen);
   maps.set("frozen", frozen);
@@ -180,19 +191,49 @@ export async function zoo(token: RootToken): Promise<Zoo> {
   attach("tracing", () => attachTracing(token, progs.get("tracing")!));
   attach("xdp", () => attachXdp(token, counting, { interface: net.names[0], mode: "generic" }));
   attach("tcx", () => attachTcx(token, progs.get("sched_cls")!, { interface: net.names[0], direction: "ingress" }));
-  attach("cgroup", () => attachCgroup(token, progs.get("cgroup_skb")!, { cgroup: group.path, attachType: "cgroup_inet_egress" }));
-  attach("cgroup", () => attachCgroup(token, progs.get("cgroup_device")!, { cgroup: group.path, attachType: "cgroup_device" }));
+  attach(
+    "cgroup",
+    () => attachCgroup(token, progs.get("cgroup_skb")!, { cgroup: group.path, attachType: "cgroup_inet_egress" }),
+  );
+  attach(
+    "cgroup",
+    () => attachCgroup(token, progs.get("cgroup_device")!, { cgroup: group.path, attachType: "cgroup_device" }),
+  );
   attach("netns", () => attachNetns(token, progs.get("flow_dissector")!, { attachType: "flow_dissector" }));
-  attach("netfilter", () => attachNetfilter(token, progs.get("netfilter")!, { family: "ipv4", hook: "input", priority: -128, defrag: true }));
+  attach(
+    "netfilter",
+    () =>
+      attachNetfilter(token, progs.get("netfilter")!, { family: "ipv4", hook: "input", priority: -128, defrag: true }),
+  );
   attach("iter", () => {
-    using prog = Program.load(token, { type: "tracing", license: "GPL", attachTo: "task", expectedAttachType: "trace_iter", insns: returning(0) });
+    using prog = Program.load(token, {
+      type: "tracing",
+      license: "GPL",
+      attachTo: "task",
+      expectedAttachType: "trace_iter",
+      insns: returning(0),
+    });
     return attachIter(token, prog.descriptor);
   });
   const { path, offset } = await libcFunction("getpid");
   attach("uprobe_multi", () => {
-    using prog = progLoad(token, { type: "kprobe", license: "GPL", expectedAttachType: "trace_uprobe_multi", insns: returning(0) });
+    using prog = progLoad(token, {
+      type: "kprobe",
+      license: "GPL",
+      expectedAttachType: "trace_uprobe_multi",
+      insns: returning(0),
+    });
     return attachUprobeMulti(token, prog, { path, offsets: [offset] });
   });
   const owned = stack.move();
-  return { maps, progs, links, typed, folder, cgroup: group.path, veth: net, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    maps,
+    progs,
+    links,
+    typed,
+    folder,
+    cgroup: group.path,
+    veth: net,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
