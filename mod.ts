@@ -291,6 +291,44 @@ export {
   type RingPositions,
 } from "./maps/mod.ts";
 
+// Compiled objects
+export {
+  type AnyObject,
+  type AttachMethod,
+  type AttachPlace,
+  BpfObject,
+  type ExternSpec,
+  type FunctionSpec,
+  type MapDefinition,
+  type MapKind,
+  type MapSpec,
+  type ObjectAttachOptions,
+  type ObjectLink,
+  ObjectLinks,
+  type ObjectLoadOptions,
+  type ObjectMap,
+  type ObjectNeeds,
+  type ObjectParseOptions,
+  type ObjectShape,
+  type ObjectSpec,
+  type Plan,
+  type PlanStep,
+  type ProgramNeeds,
+  type ProgramSpec,
+  type Relocation,
+  type SectionDef,
+  type SectionDefName,
+  sectionDefs,
+  type SectionMeaning,
+  sectionMeaning,
+  type SectionOf,
+  type SlotSpec,
+  type StructOpsSpec,
+  type VariableMemory,
+  Variables,
+  type VariableSpec,
+} from "./object/mod.ts";
+
 // Links: attaching programs
 export {
   attachCgroup,

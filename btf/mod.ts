@@ -22,6 +22,7 @@ export { BtfBuilder, type BtfBuilderOptions } from "./builder.ts";
 export { Codec, decode, encode } from "../codec.ts";
 export { codecFrom } from "./codec_from.ts";
 export { CoreResolver, type CoreResult, type CoreTargets } from "./core.ts";
+export { coreEssentialName, coreTypesCompatible, type TypeIn } from "./core_compat.ts";
 export { patchCoreInsn, POISON_CALL } from "./core_patch.ts";
 export {
   type BtfCoreRelo,

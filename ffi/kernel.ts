@@ -36,6 +36,8 @@ export interface Kernel {
   read(fd: number, buffer: Bytes): number;
   /** readlink(2) into all of `buffer`. */
   readlink(path: string, buffer: Bytes): number;
+  /** unlink(2). */
+  unlink(path: string): number;
   /** getdents64(2) into all of `buffer`. */
   getdents(fd: number, buffer: Bytes): number;
   /** write(2) of all of `buffer`. */
@@ -217,6 +219,10 @@ export class LibcKernel implements Kernel {
 
   readlink(path: string, buffer: Bytes): number {
     return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+  }
+
+  unlink(path: string): number {
+    return this.#answer(this.#symbols.unlink(cString(path)));
   }
 
   getdents(fd: number, buffer: Bytes): number {

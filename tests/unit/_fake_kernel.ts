@@ -212,6 +212,11 @@ export class FakeKernel implements Kernel, Disposable {
     return target.length;
   }
 
+  unlink(path: string): number {
+    this.log.push(`unlink ${path}`);
+    return 0;
+  }
+
   write(fd: number, buffer: Bytes): number {
     this.log.push(`write ${fd} ${buffer.length}`);
     return buffer.length;
