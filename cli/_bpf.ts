@@ -74,7 +74,8 @@ export async function runWords(session: Session, words: Words): Promise<void> {
     words.next("batch");
     return await batch(session, words);
   }
-  const found = Object.keys(GROUPS).find((group) => isPrefix(name, group));
+  const groups = Object.keys(GROUPS);
+  const found = groups.find((group) => group === name) ?? groups.find((group) => isPrefix(name, group));
   if (found === undefined) throw new UsageError(usageText(USAGE));
   words.next("an object");
   const { group } = await GROUPS[found]();
@@ -87,7 +88,9 @@ export async function runWords(session: Session, words: Words): Promise<void> {
   const names = Object.keys(group.commands);
   // A group with one command alone has no name for it.
   if (names.length === 1 && names[0] === "") return await group.commands[""](session, words);
-  const chosen = command === undefined ? names[0] : names.find((one) => isPrefix(command, one));
+  const chosen = command === undefined
+    ? names[0]
+    : names.find((one) => one === command) ?? names.find((one) => isPrefix(command, one));
   if (chosen === undefined) throw new UsageError(usageText(group.usage));
   if (command !== undefined) words.next("a command");
   await group.commands[chosen](session, words);

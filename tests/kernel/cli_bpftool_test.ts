@@ -236,7 +236,11 @@ kernelTest("bpf -j map … reads and writes elements as bpftool -j does", OPTION
     await both("map", "update", "name", "m_prog_array", "key", "1", "0", "0", "0", "value", "name", "p_socket_filter");
     await both("map", "dump", "name", "m_prog_array");
     await both("map", "show", "name", "m_prog_array");
-    await both("map", "freeze", "name", "m_lru_hash");
+    assertEquals(await ours("map", "freeze", "name", "m_lru_hash"), { code: 0, out: "", err: "" });
+    assertEquals(
+      (parse((await theirs("-j", "map", "show", "name", "m_lru_hash")).out) as { frozen: number }).frozen,
+      1,
+    );
   });
 });
 
