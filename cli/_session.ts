@@ -140,8 +140,10 @@ export function explain(error: unknown): { message: string; exitCode: number } |
   if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
-  // What Deno says of files.
-  if (error instanceof Error && Object.values(Deno.errors).some((kind) => error instanceof kind)) {
+  // What Deno says of files, with a class of its own or without.
+  const isOfFiles = (of: Error): boolean =>
+    Object.values(Deno.errors).some((kind) => of instanceof kind) || /\(os error \d+\)$/.test(of.message);
+  if (error instanceof Error && isOfFiles(error)) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
   return undefined;

@@ -170,7 +170,7 @@ function json(probed: Probed, whole: boolean): { readonly [name: string]: Json }
     ...(whole
       ? {
         system_config: {
-          ...Object.fromEntries([...probed.settings].map(([name, value]) => [name, value ?? null])),
+          ...Object.fromEntries([...probed.settings].map(([name, value]) => [name, value ?? -1])),
           ...Object.fromEntries([...probed.config].map(([name, value]) => [name, value ?? null])),
         },
       }
