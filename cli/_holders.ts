@@ -28,14 +28,19 @@ const BPF_LINK = /^anon_inode:\[?(bpf[-_](prog|map|link)|btf)/;
  */
 export function findHolders(kind: HeldKind): Map<number, Holder[]> {
   const holders = new Map<number, Holder[]>();
+  const idLine = new RegExp(`^${kind}_id:\\s*(\\d+)`, "m");
   const pids = listKernelDirectory("/proc").map(({ name }) => Number(name)).filter((pid) => pid > 0);
   for (const pid of pids.sort((one, other) => one - other)) {
+    // What this process holds is held to be looked at.
+    if (pid === Deno.pid) continue;
     let comm: string | undefined;
     for (const { name: fd } of listKernelDirectory(`/proc/${pid}/fd`)) {
-      const found = BPF_LINK.exec(tryReadKernelLink(`/proc/${pid}/fd/${fd}`) ?? "");
+      // Most descriptors are of something else, which the shortest look tells.
+      const link = tryReadKernelLink(`/proc/${pid}/fd/${fd}`);
+      if (link === undefined || !link.startsWith("anon_inode:")) continue;
+      const found = BPF_LINK.exec(link);
       if ((found?.[2] ?? found?.[1]) !== kind) continue;
-      const id = new RegExp(`^${kind}_id:\\s*(\\d+)`, "m").exec(tryReadKernelText(`/proc/${pid}/fdinfo/${fd}`) ?? "")
-        ?.[1];
+      const id = idLine.exec(tryReadKernelText(`/proc/${pid}/fdinfo/${fd}`) ?? "")?.[1];
       if (id === undefined) continue;
       const list = holders.get(Number(id)) ?? [];
       holders.set(Number(id), list);
@@ -47,10 +52,17 @@ export function findHolders(kind: HeldKind): Map<number, Holder[]> {
   return holders;
 }
 
-/** Fields of a descriptor of this process, as /proc/self/fdinfo shows them. */
-export function fdinfoOf(fd: number): ReadonlyMap<string, string> {
-  const lines = (tryReadKernelText(`/proc/self/fdinfo/${fd}`) ?? "").split("\n");
-  return new Map(lines.map((line) => line.split(/:\s*/, 2) as [string, string]));
+/** What /proc/self/fdinfo shows of a descriptor of this process: a field by its name. */
+export function fdinfoOf(fd: number): { get(name: string): string | undefined } {
+  const text = tryReadKernelText(`/proc/self/fdinfo/${fd}`) ?? "";
+  return {
+    get: (name) => {
+      const start = text.indexOf(`\n${name}:\t`);
+      if (start < 0) return undefined;
+      const end = text.indexOf("\n", start + 1);
+      return text.slice(start + name.length + 3, end < 0 ? undefined : end);
+    },
+  };
 }
 
 /** Holders as text: `bpftool(7), systemd(1)`. */

@@ -54,7 +54,8 @@ export class MapViewer {
     this.#holders ??= findHolders("map");
     if (options.bpffs) this.#pins ??= findPins(token, "map");
     const fields = fdinfoOf(fd.fd);
-    const number = (name: string): number | undefined => fields.has(name) ? Number(fields.get(name)) : undefined;
+    const number = (name: string): number | undefined =>
+      fields.get(name) === undefined ? undefined : Number(fields.get(name));
     const owner = info.type === "prog_array" ? number("owner_prog_type") : undefined;
     const jited = info.type === "prog_array" ? number("owner_jited") : undefined;
     const frozen = number("frozen");
@@ -65,7 +66,7 @@ export class MapViewer {
       ownerProgType: owner === undefined ? undefined : progTypeName(owner),
       ownerJited: jited === undefined ? undefined : jited !== 0,
       pinned: this.#pins?.get(info.id) ?? [],
-      pids: (this.#holders.get(info.id) ?? []).filter(({ pid }) => pid !== Deno.pid),
+      pids: this.#holders.get(info.id) ?? [],
     };
   }
 }

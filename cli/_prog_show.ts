@@ -40,9 +40,9 @@ export class ProgViewer {
   }
 
   /** What is shown of a program. */
-  look(fd: Fd): ShownProg {
+  look(fd: Fd, known: ProgInfo): ShownProg {
     const { token, options } = this.#session;
-    const info = objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
+    const info = known.nrMapIds === 0 ? known : objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
     this.#holders ??= findHolders("prog");
     if (options.bpffs) this.#pins ??= findPins(token, "prog");
     const memlock = fdinfoOf(fd.fd).get("memlock");
@@ -51,8 +51,7 @@ export class ProgViewer {
       loadedAt: info.loadTime === 0n ? undefined : wallClockSeconds(info.loadTime),
       memlock: memlock === undefined ? undefined : Number(memlock),
       pinned: this.#pins?.get(info.id) ?? [],
-      // This process holds it only to look at it.
-      pids: (this.#holders.get(info.id) ?? []).filter(({ pid }) => pid !== Deno.pid),
+      pids: this.#holders.get(info.id) ?? [],
     };
   }
 }

@@ -51,7 +51,7 @@ function show(session: Session, words: Words): void {
   const look = (id: number): void => {
     using fd = btfGetFdById(token, id);
     const info = objGetInfoByFd(token, fd, { kind: "btf" });
-    const pids = (holders.get(id) ?? []).filter(({ pid }) => pid !== Deno.pid);
+    const pids = holders.get(id) ?? [];
     shown.push({ info, progIds: progs.get(id) ?? [], mapIds: maps.get(id) ?? [], pids });
   };
   if (words.left > 0) {

@@ -67,9 +67,7 @@ export function dotOf({ progs, maps, attached, holders }: Snapshot): string {
     }
   }
   for (const { id, name, type, mapIds } of progs) {
-    const held = (holders.get(id) ?? []).filter(({ pid }) => pid !== Deno.pid).map(({ pid, comm }) =>
-      `${comm} (${pid})`
-    );
+    const held = (holders.get(id) ?? []).map(({ pid, comm }) => `${comm} (${pid})`);
     const label = quoted(name === "" ? `${id}` : name, `${type} ${id}`, ...held.slice(0, 3));
     lines.push(`\t${quoted(`prog ${id}`)} [label=${label}, shape=box, fillcolor="#d6e8fa"];`);
     for (const map of mapIds) edges.add(`\t${quoted(`prog ${id}`)} -> ${quoted(`map ${map}`)};`);

@@ -42,7 +42,7 @@ function show(session: Session, words: Words): void {
     shown.push({
       info,
       pinned: pins?.get(info.id) ?? [],
-      pids: (holders.get(info.id) ?? []).filter(({ pid }) => pid !== Deno.pid),
+      pids: holders.get(info.id) ?? [],
     });
   };
   if (one) {

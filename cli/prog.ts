@@ -22,9 +22,9 @@ function show(session: Session, words: Words): void {
     const found = parseRefs(PROGS, session, words).map((prog) => stack.use(prog));
     if (found.length === 0) throw new CommandError("no program matches this handle");
     words.end();
-    for (const { fd } of found) shown.push(viewer.look(fd));
-  } else {for (const { fd } of orSay("can't get next program", () => all(PROGS, session.token), 255)) {
-      shown.push(viewer.look(fd));
+    for (const { fd, info } of found) shown.push(viewer.look(fd, info));
+  } else {for (const { fd, info } of orSay("can't get next program", () => all(PROGS, session.token), 255)) {
+      shown.push(viewer.look(fd, info));
     }}
   session.answer({
     // One program stands alone, several in an array.

@@ -65,7 +65,7 @@ function table(rows: readonly TopRow[], width: number): string[] {
     "RUNS/S".padStart(12)
   }${"NS/RUN".padStart(10)}  PIDS`;
   const lines = rows.map(({ id, name, type, cpu, rate, averageNs }) => {
-    const held = holdersText((holders.get(id) ?? []).filter(({ pid }) => pid !== Deno.pid));
+    const held = holdersText(holders.get(id) ?? []);
     return `${`${id}`.padStart(8)}  ${type.slice(0, 17).padEnd(18)}${safe(name).slice(0, 16).padEnd(17)}${
       `${(cpu * 100).toFixed(2)}%`.padStart(7)
     }${rate.toFixed(0).padStart(12)}${averageNs.toFixed(0).padStart(10)}  ${safe(held)}`.slice(0, width).trimEnd();
