@@ -5,7 +5,8 @@
  */
 
 import { errnoMeaning, NotSupportedError, PermissionError, SyscallError } from "../errors.ts";
-import { capabilities, type Capability } from "../tokens/capabilities.ts";
+import type { Capability } from "../tokens/capabilities.ts";
+import { readEnvironment } from "../tokens/environment.ts";
 import { acquire, type PermissionToken } from "../tokens/token.ts";
 import { type Json, toJsonV1, type Writable, writeJson } from "./_json.ts";
 import { plainStyle, type Style } from "./_style.ts";
@@ -108,18 +109,10 @@ export class Session {
   }
 }
 
-/** A token with every capability that the process has. */
+/** A token with every capability that the process has; outside of the initial user namespace none counts. */
 export function acquireHeld(): HeldToken {
-  const held: Capability[] = [];
-  for (const name of Object.keys(capabilities) as Capability[]) {
-    try {
-      acquire(name).revoke();
-      held.push(name);
-    } catch (error) {
-      if (!(error instanceof PermissionError)) throw error;
-    }
-  }
-  return acquire(...held) as HeldToken;
+  const { capabilities: held, initialUserNamespace } = readEnvironment();
+  return acquire(...(initialUserNamespace ? held : [])) as HeldToken;
 }
 
 /**

@@ -146,7 +146,7 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
     }
     const text = bytes.subarray(at + DIRENT.name, at + length);
     const end = text.indexOf(0);
-    const name = new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+    const name = decoder.decode(end < 0 ? text : text.subarray(0, end));
     if (name !== "." && name !== "..") entries.push({ name, isDirectory: bytes[at + DIRENT.type] === DT_DIR });
     at += length;
   }
@@ -160,15 +160,19 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
  * @returns Its entries; none where it cannot be read, or is gone by now.
  */
 export function listKernelDirectory(path: string): DirectoryEntry[] {
-  const opened = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
-  if (opened < 0) return [];
-  using directory = Fd.own(opened);
+  const gate = kernel();
+  const directory = gate.open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (directory < 0) return [];
   const entries: DirectoryEntry[] = [];
-  const buffer = allocate(CHUNK_SIZE);
-  while (true) {
-    const count = kernel().getdents(directory.fd, buffer);
-    if (count <= 0) return entries;
-    entries.push(...parseDirectory(buffer.subarray(0, count)));
+  const buffer = scratch ??= allocate(CHUNK_SIZE);
+  try {
+    while (true) {
+      const count = gate.getdents(directory, buffer);
+      if (count <= 0) return entries;
+      entries.push(...parseDirectory(buffer.subarray(0, count)));
+    }
+  } finally {
+    gate.close(directory);
   }
 }
 
