@@ -2,8 +2,8 @@
  * What attaching to many places costs by one link against one by one, and what going through all programs costs beside
  * bpftool: `deno task bench:links`.
  *
- * With `--check` it fails where a row is above its limit. What the kernel lacks is left out: kprobes and trampolines are
- * measured in the VMs of tests/vm.
+ * With `--check` it fails where a row is above its limit. Names choose what is measured: uprobes, kprobes, trampolines,
+ * programs. What the kernel lacks is left out: kprobes and trampolines are measured in the VMs of tests/vm.
  *
  * @module
  */
@@ -228,7 +228,10 @@ function programs(token: Token): Row[] {
 
 const token: Token = acquire<Capability>("CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON", "CAP_SYS_ADMIN");
 const lacking = (text: string): void => console.error(`left out: ${text.split("\n")[0]}`);
-const rows = [uprobes, kprobes, trampolines, programs].flatMap((measured) => where(lacking, () => measured(token)));
+const MEASURES = { uprobes, kprobes, trampolines, programs };
+const wanted = Deno.args.filter((arg) => !arg.startsWith("-"));
+const chosen = Object.entries(MEASURES).filter(([name]) => wanted.length === 0 || wanted.includes(name));
+const rows = chosen.flatMap(([, measured]) => where(lacking, () => measured(token)));
 const show = ({ milliseconds, calls }: Cost): string => `${milliseconds.toFixed(2)} ms, ${calls} calls`;
 let above = false;
 for (const { what, ours, theirs, by, limit } of rows) {

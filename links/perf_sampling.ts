@@ -166,7 +166,9 @@ function open(attr: PerfEventAttr, target: PerfEventTarget): Fd {
   } catch (error) {
     const inCgroup = (target.flags ?? 0) !== 0 && error instanceof NotSupportedError;
     if (!inCgroup || !(error.cause instanceof SyscallError) || error.cause.errno !== errnos.ENOENT) throw error;
-    const reason = "the machine has no such event, or the perf_event controller is at another hierarchy of cgroups";
+    const reason =
+      "the machine has no such event, or the cgroup has no perf_event controller (it comes with the first " +
+      "controller that is enabled in the root's cgroup.subtree_control, and is at one hierarchy only)";
     throw new NotSupportedError("this perf event", { reason, cause: error });
   }
 }

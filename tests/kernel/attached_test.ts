@@ -169,6 +169,12 @@ kernelTest("attached() tells what is at a cgroup, at those below, and what has a
   const effective = attached(token, { cgroup: below.path, effective: true });
   if (showsCgroups) await compareCgroups(cgroup.path, below.path);
   assert(effective.some(({ progId, linkId }) => progId === idOf(token, egress) && linkId === link.info.id));
+  // Two links may hold one program at one place.
+  using twin = attachCgroup(token, egress, { cgroup: cgroup.path, attachType: "cgroup_inet_egress" });
+  assertEquals(
+    attached(token, { cgroup: cgroup.path }).slice(0, 2).map(({ linkId }) => linkId),
+    [link.info.id, twin.info.id],
+  );
   assertThrows(() => attached(token, { cgroup: "/nowhere" }), SyscallError, "ENOENT");
   assertThrows(() => attached(token, { cgroup: "/proc" }), SyscallError, "EBADF");
 });

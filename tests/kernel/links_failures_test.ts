@@ -2,7 +2,6 @@ import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import {
   attached,
   attachKprobe,
-  attachKsyscall,
   attachLwt,
   attachPerfSampling,
   attachSeg6Local,
@@ -64,7 +63,6 @@ kernelTest("probes leave nothing behind, whichever step of attaching fails", {
     if (hasKprobes() !== undefined) continue;
     const options = { mode, tracefs };
     counts[`kprobe ${mode}`] = failEach(() => attachKprobe(token, prog, "do_unlinkat", options), noProbes);
-    counts[`ksyscall ${mode}`] = failEach(() => attachKsyscall(token, prog, "getpgid", options), noProbes);
   }
   if (hasCookies) {
     const usdt = { path, provider: "probed", name: "twice", maps: { specs }, tracefs };
@@ -85,6 +83,17 @@ kernelTest("probes leave nothing behind, whichever step of attaching fails", {
   counts.sampling = failEach(() => attachPerfSampling(token, clock, { event: "cpu_clock", frequency: 10 }));
   for (const [what, count] of Object.entries(counts)) assertGreater(count, 0, what);
   assertEquals((await probed.round())[1], 0);
+});
+
+kernelTest("a probe of tracefs that was forgotten is taken away by the garbage collector", {
+  needs: ["tracefs"],
+  tools: [CLANG],
+}, async () => {
+  await using probed = await Probed.start();
+  const child = decodeURIComponent(new URL("_forgotten_probe_child.ts", import.meta.url).pathname);
+  const args = ["run", "-A", "--no-check", "--v8-flags=--expose-gc", child, probed.path, place("TRACEFS")];
+  const { stdout, stderr } = await run(Deno.execPath(), args, { timeoutMs: 30_000 * SLOWNESS });
+  assertEquals(stdout.trim(), "1 0", stderr);
 });
 
 /** The IPv4 and IPv6 routes to a place that starts so, in hexadecimal. */

@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   asm,
+  attachCgroup,
+  attached,
   attachFreplace,
   attachTracing,
   attachTracingMulti,
@@ -10,10 +12,22 @@ import {
   progLoad,
   progTestRun,
 } from "../../mod.ts";
-import { kernelSince, kernelTest } from "../_kernel_test.ts";
-import { BtfBytes } from "./_btf_bytes.ts";
-import { returning, type RootToken, rootToken, u32s } from "./_objects.ts";
+import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
+import { run } from "../_tools.ts";
+import { BtfBytes, needVmlinuxId } from "./_btf_bytes.ts";
+import { Counter } from "./_counter.ts";
+import { makeCgroup, returning, type RootToken, rootToken, u32s } from "./_objects.ts";
 import { attachesToFunctions, type Notes, notes, tracing } from "./_tracing.ts";
+
+/** Whether the kernel asks LSM programs. */
+const asksBpf: Probe = () => {
+  try {
+    const modules = Deno.readTextFileSync("/sys/kernel/security/lsm").split(",");
+    return modules.includes("bpf") ? undefined : "the kernel asks no LSM programs (lsm=…,bpf)";
+  } catch {
+    return "no list of security modules at /sys/kernel/security/lsm";
+  }
+};
 
 /** Notes the runs and the sum of the cookies. */
 const countingCookies = (seen: Notes) =>
@@ -148,4 +162,22 @@ kernelTest("attachFreplace() puts a program in the place of a function, of its o
   assertEquals([run(target), run(other)], [21, 21]);
   assertThrows(() => attachFreplace(token, prog, { target: other, function: "nothing" }), TypeError, '"nothing"');
   assertThrows(() => attachFreplace(token, prog, { target: other }), TypeError, "both target and function");
+});
+
+kernelTest("attachCgroup() runs an LSM program for one cgroup's processes, and tells of it", {
+  needs: ["btf", "cgroup", kernelSince("6.0"), attachesToFunctions, asksBpf],
+}, async () => {
+  const token = rootToken();
+  const attachType = "lsm_cgroup";
+  using cgroup = makeCgroup("lsm");
+  const attachBtfId = needVmlinuxId("func", "bpf_lsm_socket_create");
+  // 1 lets it pass.
+  using counter = new Counter(token, "lsm", 1, { expectedAttachType: attachType, attachBtfId });
+  const link = attachCgroup(token, counter.prog, { cgroup: cgroup.path, attachType });
+  assertEquals(
+    attached(token, { cgroup: cgroup.path }).map((one) => one.where === "cgroup" && [one.attachType, one.linkId]),
+    [[attachType, link.info.id]],
+  );
+  const script = `echo $$ > ${cgroup.path}/cgroup.procs; exec 3<>/dev/udp/127.0.0.1/9`;
+  await counter.seen(link, () => run("bash", ["-c", script]));
 });
