@@ -297,6 +297,8 @@ export {
   BpfObject,
   type ExternSpec,
   type FunctionSpec,
+  generateModule,
+  type GenerateOptions,
   type MapDefinition,
   type MapKind,
   type MapSpec,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { mapTypes } from "../../uapi/enums.gen.ts";
-import { BpfObject } from "../../object/mod.ts";
+import { attachTypes, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
+import { BpfObject, sectionDefs, sectionMeaning } from "../../object/mod.ts";
 import type { MapHandle } from "../../maps/mod.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
@@ -86,6 +86,38 @@ kernelTest("BpfObject.load() makes the maps and instructions that libbpf makes",
     let lines = 0;
     for (const name of OBJECTS) lines += await compare(folder, name, objectPath(name));
     assertGreater(lines, 50);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+kernelTest("sectionMeaning() says of sections what libbpf says, as far as it knows them", {
+  root: false,
+  tools: OPTIONS.tools,
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const program = await oracle(folder);
+    const names = sectionDefs.map(({ name }) => name.replace("+", "/target"));
+    const wrong = ["xdp/other", "tc/other", "kprobes/x", "cgroup/bind5", "", "fentry.x/y"];
+    const { code, stdout } = await run(program, ["--sections", ...names, ...wrong]);
+    assertEquals(code, 0);
+    let known = 0;
+    for (const line of stdout.trimEnd().split("\n")) {
+      const [, name, said] = /^(.*?) (unknown|\d+ \d+)$/.exec(line)!;
+      const meaning = sectionMeaning(name);
+      if (wrong.includes(name)) assertEquals([meaning, said], [undefined, "unknown"], name);
+      if (said === "unknown") continue;
+      known++;
+      const { type, expectedAttachType } = meaning!.def;
+      const attachType = expectedAttachType === undefined ? 0 : attachTypes[expectedAttachType];
+      // Since 1.3 these are loaded for tcx.
+      const isTcx = name.startsWith("tc/");
+      assertEquals(`${progTypes[type]} ${isTcx ? 0 : attachType}`, said, name);
+    }
+    assertGreater(known, 80);
+    assertEquals(names.filter((name) => sectionMeaning(name) === undefined), []);
+    assertGreater(names.length, 110);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
