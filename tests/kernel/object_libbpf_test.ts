@@ -123,6 +123,39 @@ kernelTest("sectionMeaning() says of sections what libbpf says, as far as it kno
   }
 });
 
+/** A file that uses what another one defines. */
+const SECOND = `
+#include "kernel.h"
+extern u64 sum;
+extern int middle(int x);
+int own SEC(".data") = 3;
+SEC("tc") int four(struct __sk_buff *skb) { return middle(7) + sum + own; }
+`;
+
+kernelTest("BpfObject.load() loads objects that bpftool has linked, as libbpf does", {
+  needs: OPTIONS.needs,
+  tools: ["cc", "clang-19", "bpftool"],
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await oracle(folder);
+    await Deno.writeTextFile(`${folder}/second.bpf.c`, SECOND);
+    const include = objectPath("opens").replace(/[^/]*$/, "");
+    const flags = ["-O2", "-g", "-target", "bpf", `-I${include}`, "-I/usr/include/x86_64-linux-gnu"];
+    const made = await run("clang-19", [...flags, "-c", "second.bpf.c", "-o", "second.bpf.o"], { cwd: folder });
+    assertEquals(made.code, 0, made.stderr);
+    let lines = 0;
+    for (const [name, ...files] of [["tcp", objectPath("tcp")], ["both", objectPath("calls"), "second.bpf.o"]]) {
+      const linked = await run("bpftool", ["gen", "object", `${name}.bpf.o`, ...files], { cwd: folder });
+      assertEquals(linked.code, 0, linked.stderr);
+      lines += await compare(folder, name, `${folder}/${name}.bpf.o`);
+    }
+    assertGreater(lines, 10);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 /** Programs in the style of bcc's tools, on all types of the running kernel. */
 const ON_VMLINUX = `
 #include "vmlinux.h"
