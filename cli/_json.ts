@@ -66,8 +66,10 @@ const MARK = "\u0000number:";
 /** Parses JSON and keeps long integers exact. */
 function parseExact(text: string): Json {
   const marked = text.replace(LONG_NUMBER, (found) => found.startsWith('"') ? found : `"\\u0000number:${found}"`);
-  return JSON.parse(marked, (_, member) =>
-    typeof member === "string" && member.startsWith(MARK) ? BigInt(member.slice(MARK.length)) : member);
+  return JSON.parse(
+    marked,
+    (_, member) => typeof member === "string" && member.startsWith(MARK) ? BigInt(member.slice(MARK.length)) : member,
+  );
 }
 
 /** Bytes as bpftool's JSON has them: `["0x01","0xff"]`. */
@@ -88,7 +90,9 @@ export function toJsonV1(value: unknown): Json {
   if (value instanceof Map || value instanceof Set) return [...value].map(toJsonV1);
   if (typeof value === "object" && value !== null) {
     return Object.fromEntries(
-      Object.entries(value).filter(([, member]) => member !== undefined).map(([name, member]) => [name, toJsonV1(member)]),
+      Object.entries(value).filter(([, member]) => member !== undefined).map((
+        [name, member],
+      ) => [name, toJsonV1(member)]),
     );
   }
   if (typeof value === "number" && !Number.isFinite(value)) return `${value}`;

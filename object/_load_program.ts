@@ -67,7 +67,9 @@ function targetOf(
 /** Whether the kernel has the type of a program, and what it is loaded for. */
 export function isSupported(token: AnyToken, { type, expectedAttachType, def }: ProgramSpec): boolean {
   if (typeof type === "string" && hasProgType(token, type) === false) return false;
-  if (typeof expectedAttachType !== "string" || def?.optional === true) return true;
+  // Kernels without tcx load its programs all the same, which tc attaches then.
+  const isTcx = expectedAttachType === "tcx_ingress" || expectedAttachType === "tcx_egress";
+  if (typeof expectedAttachType !== "string" || def?.optional === true || isTcx) return true;
   return hasAttachType(token, expectedAttachType) !== false;
 }
 

@@ -5,11 +5,11 @@ import { BpfMap } from "../../maps/mod.ts";
 import { u32, u64 } from "../../codec.ts";
 import { SyscallError } from "../../errors.ts";
 import type { BpfObject } from "../../object/mod.ts";
-import { kernelSince, kernelTest } from "../_kernel_test.ts";
+import { kernelTest } from "../_kernel_test.ts";
 import { place, rootToken } from "./_objects.ts";
 import { testObject } from "./_object_files.ts";
 
-const OPTIONS = { needs: ["btf", "bpffs", kernelSince("5.11")] } as const;
+const OPTIONS = { needs: ["btf", "bpffs"] } as const;
 
 /** The object of maps, whose pin goes at the end. */
 function withMaps(run: (object: BpfObject, pin: string) => void): void {
