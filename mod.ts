@@ -299,6 +299,8 @@ export {
   BpfObject,
   type ExternSpec,
   type FunctionSpec,
+  generateModule,
+  type GenerateOptions,
   type MapDefinition,
   type MapKind,
   type MapSpec,

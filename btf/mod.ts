@@ -40,6 +40,7 @@ export { formatValue, type FormatValueOptions } from "./format.ts";
 export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
 export { printC } from "./print_c.ts";
 export { printTypeScript, type PrintTypeScriptOptions } from "./print_typescript.ts";
+export { TypeScriptTypes } from "./typescript_types.ts";
 export { type BtfMemberInit, BtfTypeBuilder } from "./type_builder.ts";
 export type {
   BtfArray,

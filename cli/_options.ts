@@ -49,8 +49,9 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
     format = "v1";
     return false;
   });
+  const { options, words } = split(rest);
   const unknown: string[] = [];
-  const parsed = parseArgs(leadingOptions(rest), {
+  const parsed = parseArgs(options, {
     boolean: Object.keys(BOOLEANS),
     string: ["base-btf"],
     alias: { ...Object.fromEntries(Object.entries(BOOLEANS).map(([long, short]) => [short, long])), B: "base-btf" },
@@ -72,18 +73,28 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
       legacy: parsed.legacy,
       baseBtf: parsed["base-btf"],
     },
-    words: rest.slice(leadingOptions(rest).length),
+    words,
     help: parsed.help,
     version: parsed.version,
   };
 }
 
-/** The options in front of the first word: what follows may begin with a dash and mean a number. */
-function leadingOptions(args: readonly string[]): string[] {
-  let end = 0;
-  while (end < args.length && args[end].startsWith("-") && args[end] !== "-") {
-    const takesValue = args[end] === "-B" || args[end] === "--base-btf";
-    end += takesValue ? 2 : 1;
+/** Groups whose commands have options of their own. */
+const WITH_OPTIONS: ReadonlySet<string> = new Set(["top"]);
+
+/** The options, and the other words: options may stand among words, as getopt(3) has it. */
+function split(args: readonly string[]): { options: string[]; words: string[] } {
+  const [options, words]: [string[], string[]] = [[], []];
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at];
+    if (arg === "--") {
+      words.push(...args.slice(at + 1));
+      break;
+    }
+    const own = words.length > 0 && WITH_OPTIONS.has(words[0]);
+    // A dash alone is the standard input; a dash and a digit is a number, which somebody will refuse.
+    if (own || !/^-[^-\d]|^--./.test(arg)) words.push(arg);
+    else options.push(arg, ...(arg === "-B" || arg === "--base-btf" ? args.slice(++at, at + 1) : []));
   }
-  return args.slice(0, end);
+  return { options, words };
 }

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { objPin } from "../cmds/obj.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import { Link } from "../links/link.ts";
+import { pin as pinAt, prepareBpffs } from "./_bpffs.ts";
 import { BpfObject, type ObjectLink, sectionMeaning } from "../object/mod.ts";
 import { MAPS, parseRef } from "./_refs.ts";
-import { orSay, type Session } from "./_session.ts";
+import type { Session } from "./_session.ts";
 import { CommandError, type Words } from "./_words.ts";
 
 /** What bpftool calls types beside the names of sections. */
@@ -81,12 +81,13 @@ class Pins implements Disposable {
   readonly #paths: string[] = [];
 
   pin(session: Session, object: FdSource, path: string): void {
-    orSay(`can't pin the object (${path})`, () => objPin(session.token, object, { path }));
+    pinAt(session, object, path);
     this.#paths.push(path);
   }
 
   /** Makes a folder, and notes it where it is new. */
-  folder(path: string): void {
+  folder(session: Session, path: string): void {
+    prepareBpffs(session, path);
     try {
       Deno.mkdirSync(path);
       this.#paths.push(path);
@@ -146,7 +147,7 @@ export async function load(session: Session, words: Words, all: boolean): Promis
   object.load(token, { maps: replacements(object, choice) });
   using pins = new Pins();
   if (choice.pinMaps !== undefined) {
-    pins.folder(choice.pinMaps);
+    pins.folder(session, choice.pinMaps);
     for (const map of Object.values(object.spec.maps)) {
       const loaded = object.maps[map.name];
       if (loaded !== undefined) {
@@ -160,7 +161,7 @@ export async function load(session: Session, words: Words, all: boolean): Promis
   }
   const links = choice.autoattach ? stack.use(object.attach(token)) : undefined;
   const chosen = all ? programs : programs.slice(0, 1);
-  if (all) pins.folder(path);
+  if (all) pins.folder(session, path);
   for (const program of chosen) {
     const loaded = object.progs[program.name];
     if (loaded === undefined) continue;

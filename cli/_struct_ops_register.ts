@@ -4,10 +4,10 @@
  * @module
  */
 
-import { objPin } from "../cmds/obj.ts";
 import { Link } from "../links/link.ts";
+import { pin as pinAt } from "./_bpffs.ts";
 import { BpfObject } from "../object/mod.ts";
-import { orSay, type Session } from "./_session.ts";
+import type { Session } from "./_session.ts";
 import { safe } from "./_style.ts";
 import { CommandError, type Words } from "./_words.ts";
 
@@ -31,7 +31,7 @@ export async function register(session: Session, words: Words): Promise<void> {
       if (link instanceof Link) {
         if (folder !== undefined) {
           const path = `${folder}/${name}`;
-          orSay(`can't pin the object (${path})`, () => objPin(token, link.descriptor, { path }));
+          pinAt(session, link.descriptor, path);
         }
         done.push({ name, id, linkId: link.info.id });
       } else if (link !== undefined) {

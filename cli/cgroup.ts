@@ -184,8 +184,8 @@ function attach(session: Session, words: Words): void {
   using prog = parseRef(PROGS, session, words);
   let flags = 0;
   while (words.left > 0) {
-    if (words.accept("multi")) flags |= BPF_F_ALLOW_MULTI;
-    else if (words.accept("override")) flags |= BPF_F_ALLOW_OVERRIDE;
+    if (words.accept("multi") || words.accept("allow_multi")) flags |= BPF_F_ALLOW_MULTI;
+    else if (words.accept("override") || words.accept("allow_override")) flags |= BPF_F_ALLOW_OVERRIDE;
     else throw new CommandError(`unknown option: ${words.peek}`);
   }
   const options = { target: { fd: directory }, attachType, flags };

@@ -35,9 +35,10 @@ async function minCoreBtf(session: Session, words: Words): Promise<void> {
 async function typescript(session: Session, words: Words): Promise<void> {
   const [input, output] = [words.next("an object"), words.left > 0 ? words.next("a file") : undefined];
   words.end();
-  const { objectModule } = await import("../object/typescript.ts");
-  const file = input.slice(input.lastIndexOf("/") + 1);
-  const text = objectModule(await Deno.readFile(input), { file });
+  const { BpfObject, generateModule } = await import("../object/mod.ts");
+  const name = input.slice(input.lastIndexOf("/") + 1).replace(/\..*$/, "");
+  const bytes = await Deno.readFile(input);
+  const text = generateModule(BpfObject.parse(bytes, { name }), { bytes });
   if (output !== undefined) {
     await Deno.writeTextFile(output, text);
     return session.done();

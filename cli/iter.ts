@@ -4,12 +4,12 @@
  * @module
  */
 
-import { objPin } from "../cmds/obj.ts";
 import { Link } from "../links/link.ts";
+import { pin as pinAt } from "./_bpffs.ts";
 import { BpfObject } from "../object/mod.ts";
 import type { CommandGroup } from "./_command.ts";
 import { MAPS, parseRef } from "./_refs.ts";
-import { orSay, type Session } from "./_session.ts";
+import type { Session } from "./_session.ts";
 import { CommandError, type Words } from "./_words.ts";
 
 async function pin(session: Session, words: Words): Promise<void> {
@@ -29,7 +29,7 @@ async function pin(session: Session, words: Words): Promise<void> {
   );
   const link = links.get(program.name);
   if (!(link instanceof Link)) throw new CommandError("attach_iter failed for program " + program.name);
-  orSay(`can't pin the object (${path})`, () => objPin(token, link.descriptor, { path }));
+  pinAt(session, link.descriptor, path);
   session.done();
 }
 

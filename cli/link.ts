@@ -6,8 +6,8 @@
 
 import { linkGetFdById } from "../cmds/id.ts";
 import { linkDetach } from "../cmds/link.ts";
-import { objPin } from "../cmds/obj.ts";
 import { Link } from "../links/link.ts";
+import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
 import { findHolders } from "./_holders.ts";
 import { linkJson, linkText, type ShownLink } from "./_link_show.ts";
@@ -61,7 +61,7 @@ function pin(session: Session, words: Words): void {
   using link = parseLink(session, words);
   const path = words.next("a path");
   words.end();
-  orSay(`can't pin the object (${path})`, () => objPin(session.token, link.descriptor, { path }));
+  pinAt(session, link.descriptor, path);
   session.done();
 }
 

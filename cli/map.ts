@@ -14,7 +14,6 @@ import {
   type UpdateMode,
 } from "../cmds/map_elem.ts";
 import type { MapInfo } from "../cmds/info.ts";
-import { objPin } from "../cmds/obj.ts";
 import { errnoMeaning } from "../errors.ts";
 import { possibleCpus } from "../ffi/cpus.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
@@ -23,6 +22,7 @@ import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import { hexText, parseBytes } from "./_bytes.ts";
+import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
 import { hexBytes } from "./_json.ts";
 import { MapTypes } from "./_map_btf.ts";
@@ -91,7 +91,7 @@ function create(session: Session, words: Words): void {
     maxEntries: given.maxEntries ?? 0,
   };
   using map = orSay("map create failed", () => mapCreate(session.token, options));
-  orSay(`can't pin the object (${path})`, () => objPin(session.token, map, { path }));
+  pinAt(session, map, path);
   session.done();
 }
 
@@ -283,7 +283,7 @@ function pin(session: Session, words: Words): void {
   using map = parseRef(MAPS, session, words);
   const path = words.next("a path");
   words.end();
-  orSay(`can't pin the object (${path})`, () => objPin(session.token, map.fd, { path }));
+  pinAt(session, map.fd, path);
   session.done();
 }
 

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { objPin } from "../cmds/obj.ts";
 import { progAttach, progDetach } from "../cmds/prog_attach.ts";
 import type { AttachType } from "../uapi/enums.gen.ts";
+import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
 import { progJson, progText, ProgViewer, type ShownProg } from "./_prog_show.ts";
 import { all, MAPS, parseRef, parseRefs, PROGS } from "./_refs.ts";
@@ -38,7 +38,7 @@ function pin(session: Session, words: Words): void {
   using prog = parseRef(PROGS, session, words);
   const path = words.next("a path");
   words.end();
-  orSay(`can't pin the object (${path})`, () => objPin(session.token, prog.fd, { path }));
+  pinAt(session, prog.fd, path);
   session.done();
 }
 
@@ -81,9 +81,8 @@ function changeAttachment(session: Session, words: Words, what: "attach" | "deta
 }
 
 async function tracelog(session: Session, words: Words): Promise<void> {
-  words.end();
   const { tracelog: follow } = await import("./_tracelog.ts");
-  await follow(session);
+  await follow(session, words);
 }
 
 /** Commands of programs. */

@@ -67,8 +67,16 @@ function targetOf(
 /** Whether the kernel has the type of a program, and what it is loaded for. */
 export function isSupported(token: AnyToken, { type, expectedAttachType, def }: ProgramSpec): boolean {
   if (typeof type === "string" && hasProgType(token, type) === false) return false;
-  if (typeof expectedAttachType !== "string" || def?.optional === true) return true;
+  // Kernels without tcx load its programs all the same, which tc attaches then.
+  const isTcx = expectedAttachType === "tcx_ingress" || expectedAttachType === "tcx_egress";
+  if (typeof expectedAttachType !== "string" || def?.optional === true || isTcx) return true;
   return hasAttachType(token, expectedAttachType) !== false;
+}
+
+/** What a program is loaded for: USDT probes with one link for all their places, where the kernel has it. */
+function attachTypeOf(token: AnyToken, { def, expectedAttachType }: ProgramSpec): ProgramSpec["expectedAttachType"] {
+  if (def?.attach !== "usdt" || expectedAttachType !== undefined) return expectedAttachType;
+  return hasAttachType(token, "trace_uprobe_multi") === true ? "trace_uprobe_multi" : undefined;
 }
 
 /** Loads a program. */
@@ -99,7 +107,7 @@ export function loadProgram(
   const options: ProgramOptions = {
     ...{ type, insns: parts.insns, license: spec.license, flags: program.flags, ifindex: program.ifindex },
     name: hasFeature(token, "object_names") === false ? "" : kernelName(name),
-    expectedAttachType: drops ? 0 : member?.index ?? program.expectedAttachType,
+    expectedAttachType: drops ? 0 : member?.index ?? attachTypeOf(token, program),
     kernelVersion: spec.kernelVersion !== 0 || !isOldKprobe ? spec.kernelVersion : kernelVersion(),
     btf: parts.btf,
     fdArray: parts.fdArray,

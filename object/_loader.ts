@@ -70,6 +70,9 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
   if (spec.byteOrder !== "little") {
     throw new NotSupportedError("this object", { reason: "it was compiled for big-endian machines, and this is none" });
   }
+  for (const name of Object.keys(options.maps ?? {})) {
+    if (!Object.hasOwn(spec.maps, name)) throw new TypeError(`Cannot use maps: the object has no map ${name}`);
+  }
   const modules = new Modules();
   const structOps = kernelStructOps(spec, modules);
   const users = structOpsUsers(spec);
@@ -197,7 +200,15 @@ function fillProgramArrays(
     if (map.type !== "prog_array" || created === undefined || created.reused) continue;
     for (const { index, name } of map.slots) {
       const program = programs.get(name);
-      if (program !== undefined) setSlot(token, created.fd, index, program);
+      if (program === undefined) continue;
+      try {
+        setSlot(token, created.fd, index, program);
+      } catch (error) {
+        if (error instanceof Error) {
+          error.message = `${error.message} (program ${name} in map ${map.name} of the object)`;
+        }
+        throw error;
+      }
     }
   }
 }

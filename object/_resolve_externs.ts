@@ -53,7 +53,7 @@ export function resolveExterns(token: AnyToken, spec: ObjectSpec, sources: Exter
   return externs.map((extern): ResolvedExtern => {
     const { kind, name, weak, offset } = extern;
     if (kind === "kconfig") {
-      if (config?.has(name) !== true && !weak) throw unresolved(extern, "the kernel's configuration does not have it");
+      if (config?.written.has(name) !== true && !weak) throw unresolved(extern, config?.lacking ?? NO_CONFIG);
       return { kind: "kconfig", offset };
     }
     if (kind === "ksym" && extern.typeId === 0) {
@@ -66,30 +66,44 @@ export function resolveExterns(token: AnyToken, spec: ObjectSpec, sources: Exter
   });
 }
 
+/** What is said of a value that is not there, or that nobody can read. */
+const NOT_SET = "the kernel's configuration does not have it";
+const NO_CONFIG =
+  "the kernel's configuration cannot be read: neither /boot/config-RELEASE nor /proc/config.gz is there. " +
+  "Pass kconfig";
+
 /** Writes the values of the configuration, and tells which of them there are. */
-function configOf(token: AnyToken, { externs, btf }: ObjectSpec, { values, kconfig }: ExternSources): Set<string> {
+function configOf(
+  token: AnyToken,
+  { externs, btf }: ObjectSpec,
+  { values, kconfig }: ExternSources,
+): { written: Set<string>; lacking: string } {
   const written = new Set<string>();
-  if (values === undefined) return written;
+  if (values === undefined) return { written, lacking: NO_CONFIG };
   const writer = new ConfigWriter(btf as Btf, values);
   const given = parseConfig(kconfig ?? "");
   let config: Map<string, string> | undefined;
+  let lacking = NOT_SET;
+  const fromKernel = (name: string): string | undefined => {
+    if (config === undefined) {
+      const read = readKernelConfig();
+      if (read === undefined) lacking = NO_CONFIG;
+      config = read ?? new Map();
+    }
+    return config.get(name);
+  };
   for (const extern of externs) {
     if (extern.kind !== "kconfig") continue;
     const { name, weak } = extern;
     let value: string | undefined;
     if (VIRTUAL.test(name)) value = virtualExtern(token, name);
-    else {
-      value = given.get(name);
-      if (value === undefined && name.startsWith("CONFIG_")) {
-        value = (config ??= readKernelConfig() ?? new Map()).get(name);
-      }
-    }
+    else value = given.get(name) ?? (name.startsWith("CONFIG_") ? fromKernel(name) : undefined);
     if (value !== undefined) {
       writer.write(extern, value);
       written.add(name);
     } else if (!weak && VIRTUAL.test(name)) throw unresolved(extern, "this library knows no such value");
   }
-  return written;
+  return { written, lacking };
 }
 
 /** The addresses of symbols, of code and of data. */

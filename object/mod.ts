@@ -5,6 +5,7 @@
  */
 
 export { type AttachOptions as ObjectAttachOptions, type AttachPlace } from "./attach_options.ts";
+export { generateModule, type GenerateOptions } from "./generate.ts";
 export { type ObjectLink, ObjectLinks } from "./links.ts";
 export { type LoadOptions as ObjectLoadOptions } from "./load_options.ts";
 export { type ObjectNeeds, type ProgramNeeds } from "./needs.ts";

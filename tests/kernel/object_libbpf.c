@@ -11,7 +11,22 @@ static int print(enum libbpf_print_level level, const char *format, va_list args
   return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
+// `object_libbpf --sections NAME...`: the types of programs of sections, or "unknown".
+static int sections(char **names) {
+  for (; *names; names++) {
+    enum bpf_prog_type type;
+    enum bpf_attach_type attach;
+    if (libbpf_prog_type_by_name(*names, &type, &attach)) printf("%s unknown\n", *names);
+    else printf("%s %d %d\n", *names, type, attach);
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "--sections") == 0) {
+    libbpf_set_print(NULL);
+    return sections(argv + 2);
+  }
   LIBBPF_OPTS(bpf_object_open_opts, options, .pin_root_path = argc > 2 ? argv[2] : NULL);
   libbpf_set_print(print);
   struct bpf_object *object = bpf_object__open_file(argv[1], &options);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { mapTypes } from "../../uapi/enums.gen.ts";
-import { BpfObject } from "../../object/mod.ts";
+import { attachTypes, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
+import { BpfObject, sectionDefs, sectionMeaning } from "../../object/mod.ts";
 import type { MapHandle } from "../../maps/mod.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
@@ -86,6 +86,71 @@ kernelTest("BpfObject.load() makes the maps and instructions that libbpf makes",
     let lines = 0;
     for (const name of OBJECTS) lines += await compare(folder, name, objectPath(name));
     assertGreater(lines, 50);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+kernelTest("sectionMeaning() says of sections what libbpf says, as far as it knows them", {
+  root: false,
+  tools: OPTIONS.tools,
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const program = await oracle(folder);
+    const names = sectionDefs.map(({ name }) => name.replace("+", "/target"));
+    const wrong = ["xdp/other", "tc/other", "kprobes/x", "cgroup/bind5", "", "fentry.x/y"];
+    const { code, stdout } = await run(program, ["--sections", ...names, ...wrong]);
+    assertEquals(code, 0);
+    let known = 0;
+    for (const line of stdout.trimEnd().split("\n")) {
+      const [, name, said] = /^(.*?) (unknown|\d+ \d+)$/.exec(line)!;
+      const meaning = sectionMeaning(name);
+      if (wrong.includes(name)) assertEquals([meaning, said], [undefined, "unknown"], name);
+      if (said === "unknown") continue;
+      known++;
+      const { type, expectedAttachType } = meaning!.def;
+      const attachType = expectedAttachType === undefined ? 0 : attachTypes[expectedAttachType];
+      // Since 1.3 these are loaded for tcx.
+      const isTcx = name.startsWith("tc/");
+      assertEquals(`${progTypes[type]} ${isTcx ? 0 : attachType}`, said, name);
+    }
+    assertGreater(known, 80);
+    assertEquals(names.filter((name) => sectionMeaning(name) === undefined), []);
+    assertGreater(names.length, 110);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** A file that uses what another one defines. */
+const SECOND = `
+#include "kernel.h"
+extern u64 sum;
+extern int middle(int x);
+int own SEC(".data") = 3;
+SEC("tc") int four(struct __sk_buff *skb) { return middle(7) + sum + own; }
+`;
+
+kernelTest("BpfObject.load() loads objects that bpftool has linked, as libbpf does", {
+  needs: OPTIONS.needs,
+  tools: ["cc", "clang-19", "bpftool"],
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await oracle(folder);
+    await Deno.writeTextFile(`${folder}/second.bpf.c`, SECOND);
+    const include = objectPath("opens").replace(/[^/]*$/, "");
+    const flags = ["-O2", "-g", "-target", "bpf", `-I${include}`, "-I/usr/include/x86_64-linux-gnu"];
+    const made = await run("clang-19", [...flags, "-c", "second.bpf.c", "-o", "second.bpf.o"], { cwd: folder });
+    assertEquals(made.code, 0, made.stderr);
+    let lines = 0;
+    for (const [name, ...files] of [["tcp", objectPath("tcp")], ["both", objectPath("calls"), "second.bpf.o"]]) {
+      const linked = await run("bpftool", ["gen", "object", `${name}.bpf.o`, ...files], { cwd: folder });
+      assertEquals(linked.code, 0, linked.stderr);
+      lines += await compare(folder, name, `${folder}/${name}.bpf.o`);
+    }
+    assertGreater(lines, 10);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
