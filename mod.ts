@@ -222,6 +222,8 @@ export {
 // Programs
 export {
   btfOfProgram,
+  type DumpedInsn,
+  dumpInsns,
   type DumpOptions,
   type FunctionAt,
   functionsOf,
@@ -288,6 +290,46 @@ export {
   RingBufferMap,
   type RingPositions,
 } from "./maps/mod.ts";
+
+// Compiled objects
+export {
+  type AnyObject,
+  type AttachMethod,
+  type AttachPlace,
+  BpfObject,
+  type ExternSpec,
+  type FunctionSpec,
+  generateModule,
+  type GenerateOptions,
+  type MapDefinition,
+  type MapKind,
+  type MapSpec,
+  type ObjectAttachOptions,
+  type ObjectLink,
+  ObjectLinks,
+  type ObjectLoadOptions,
+  type ObjectMap,
+  type ObjectNeeds,
+  type ObjectParseOptions,
+  type ObjectShape,
+  type ObjectSpec,
+  type Plan,
+  type PlanStep,
+  type ProgramNeeds,
+  type ProgramSpec,
+  type Relocation,
+  type SectionDef,
+  type SectionDefName,
+  sectionDefs,
+  type SectionMeaning,
+  sectionMeaning,
+  type SectionOf,
+  type SlotSpec,
+  type StructOpsSpec,
+  type VariableMemory,
+  Variables,
+  type VariableSpec,
+} from "./object/mod.ts";
 
 // Links: attaching programs
 export {
@@ -356,6 +398,7 @@ export {
   type CgroupAttachType,
   type CgroupIterOrder,
   type CookieOptions,
+  detachXdp,
   IterLink,
   Link,
   type LinkSource,

@@ -5,6 +5,8 @@ import { malformed } from "./_malformed.ts";
 /** Bytes of a type's name at most: more is taken as malformed, since the kernel's own limit is 511. */
 export const MAX_NAME = 1024;
 
+const UNDERSCORE = 0x5f;
+
 /** The strings of a BTF by their offset. */
 export class Strings {
   /** Bytes, with those of the base. */
@@ -47,5 +49,45 @@ export class Strings {
     const length = this.#bytes.subarray(start, start + limit + 1).indexOf(0);
     if (length < 0) throw malformed(this.#offset + start, `a string is longer than ${limit} bytes`);
     return this.#decoder.decode(this.#bytes.subarray(start, start + length));
+  }
+
+  /**
+   * Those whose names may have a flavor: `___` in them. Few strings do, so that all others are passed over unread.
+   *
+   * @param count How many names there are.
+   * @param offsetOf The offset of each.
+   * @returns Their numbers.
+   */
+  flavored(count: number, offsetOf: (index: number) => number): number[] {
+    const bytes = this.#bytes;
+    // For each string with three underscores in it: where the last three end, and where the string starts.
+    const starts: number[] = [];
+    const lasts: number[] = [];
+    // Of three bytes in a row each third place sees one.
+    for (let place = 2; place < bytes.length; place += 3) {
+      if (bytes[place] !== UNDERSCORE) continue;
+      let at = place;
+      while (bytes[at - 1] === UNDERSCORE) at--;
+      let end = place + 1;
+      while (bytes[end] === UNDERSCORE) end++;
+      if (end - at < 3) continue;
+      at = end - 3;
+      const start = bytes.lastIndexOf(0, at) + 1;
+      if (starts.at(-1) === start) lasts[lasts.length - 1] = at;
+      else starts.push(start), lasts.push(at);
+    }
+    if (starts.length === 0) return [];
+    const found: number[] = [];
+    for (let index = 0; index < count; index++) {
+      const place = offsetOf(index) - this.#start;
+      let [low, high] = [0, starts.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (starts[middle] <= place) low = middle + 1;
+        else high = middle;
+      }
+      if (low > 0 && place <= lasts[low - 1]) found.push(index);
+    }
+    return found;
   }
 }

@@ -33,9 +33,30 @@ export class TypeScriptPrinter {
   readonly #imports = new Set<string>();
   readonly #declarations: string[] = [];
 
-  constructor(btf: Btf) {
+  readonly #codecs: boolean;
+
+  /**
+   * Starts without declarations.
+   *
+   * @param btf The types.
+   * @param options Whether codecs are declared too, and names that the module has already.
+   */
+  constructor(btf: Btf, options: { codecs?: boolean; reserved?: Iterable<string> } = {}) {
     this.#btf = btf;
+    this.#codecs = options.codecs ?? true;
+    for (const name of options.reserved ?? []) this.#names.add(name);
     this.#budget = new LineBudget(btf, false);
+  }
+
+  /** A type's name in TypeScript, or the type itself; what it needs is declared. */
+  typeOf(id: number): string {
+    checkValues(this.#btf, id);
+    return this.#of(id, "  ").type;
+  }
+
+  /** The declarations so far. */
+  get declarations(): string {
+    return this.#declarations.join("\n");
   }
 
   /** The module: imports and declarations. */
@@ -124,10 +145,9 @@ export class TypeScriptPrinter {
     const declaration = isEnum
       ? `export type ${typeName} = ${body.type};\n`
       : `export interface ${typeName} ${body.type}\n`;
-    this.#emit(
-      `${head}${declaration}/** The codec of {@linkcode ${typeName}}. */\n` +
-        `export const ${constant}: Codec<${typeName}> = ${body.codec};\n`,
-    );
+    const constantOf = `/** The codec of {@linkcode ${typeName}}. */\n` +
+      `export const ${constant}: Codec<${typeName}> = ${body.codec};\n`;
+    this.#emit(this.#codecs ? `${head}${declaration}${constantOf}` : `${head}${declaration}`);
     const written = { type: typeName, codec: constant };
     this.#written.set(actual, written);
     return written;

@@ -5,6 +5,7 @@
  */
 
 import { Placements } from "./_align.ts";
+import { essentialName } from "./_core_types.ts";
 import { decodeType } from "./_decode.ts";
 import * as k from "./_layout.ts";
 import { malformed, MAX_DEPTH } from "./_malformed.ts";
@@ -59,6 +60,7 @@ export class Btf {
   readonly #strings: Strings;
   #names: NameTable | undefined;
   #placements: Placements | undefined;
+  #flavored: readonly number[] | undefined;
 
   private constructor(bytes: Uint8Array, base: Btf | undefined) {
     const sections = readSections(bytes, base !== undefined);
@@ -181,6 +183,28 @@ export class Btf {
    */
   findAll(kind: BtfKind, name: string): number[] {
     return [...this.#found(kind, name)];
+  }
+
+  /**
+   * Finds all types of a name, flavors aside: `task_struct___old` stands for `task_struct`, on either side. Only its own
+   * types are found, not those of its base. C name: `bpf_core_add_cands`.
+   *
+   * @param kinds The kinds that are taken.
+   * @param name The name, which is not empty, with a flavor or without.
+   * @returns Their ids, in ascending order.
+   */
+  findFlavors(kinds: readonly BtfKind[], name: string): number[] {
+    const wanted = essentialName(name);
+    const numbers = kinds.map(btfKindNumber);
+    const found: number[] = [];
+    for (const index of this.#table().find(wanted)) found.push(this.firstId + index);
+    const { words } = this.#sections;
+    this.#flavored ??= this.#strings.flavored(this.#starts.length, (index) => words[this.#starts[index]]);
+    for (const index of this.#flavored) {
+      const id = this.firstId + index;
+      if (essentialName(this.nameOf(id)) === wanted && !found.includes(id)) found.push(id);
+    }
+    return found.filter((id) => numbers.includes(this.#kindNumber(id))).sort((one, other) => one - other);
   }
 
   /**

@@ -21,6 +21,10 @@ export { Btf, type BtfParseOptions } from "./btf.ts";
 export { BtfBuilder, type BtfBuilderOptions } from "./builder.ts";
 export { Codec, decode, encode } from "../codec.ts";
 export { codecFrom } from "./codec_from.ts";
+export { type CoreMatch, CoreResolver, type CoreResult, type CoreTargets } from "./core.ts";
+export { coreMinimalBtf, type CoreObject } from "./core_minimal.ts";
+export { coreEssentialName, coreTypesCompatible, type TypeIn } from "./core_compat.ts";
+export { patchCoreInsn, POISON_CALL } from "./core_patch.ts";
 export {
   type BtfCoreRelo,
   type BtfExt,
@@ -36,6 +40,7 @@ export { formatValue, type FormatValueOptions } from "./format.ts";
 export { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
 export { printC } from "./print_c.ts";
 export { printTypeScript, type PrintTypeScriptOptions } from "./print_typescript.ts";
+export { TypeScriptTypes } from "./typescript_types.ts";
 export { type BtfMemberInit, BtfTypeBuilder } from "./type_builder.ts";
 export type {
   BtfArray,

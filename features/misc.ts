@@ -41,6 +41,9 @@ import { tryLoad } from "./prog_types.ts";
  * - `btf_decl_tag`: tags of declarations in BTF, since 5.16
  * - `btf_type_tag`: tags of types in BTF, since 5.17
  * - `btf_enum64`: 64-bit enums in BTF, since 6.0
+ * - `btf_qmark_datasec`: sections whose names start with `?` in BTF, since 6.9
+ * - `object_names`: names of maps and programs, since 4.15
+ * - `expected_attach_type`: what a program is loaded for, since 4.17
  */
 export type Feature =
   | "large_insns"
@@ -62,7 +65,10 @@ export type Feature =
   | "btf_float"
   | "btf_decl_tag"
   | "btf_type_tag"
-  | "btf_enum64";
+  | "btf_enum64"
+  | "btf_qmark_datasec"
+  | "object_names"
+  | "expected_attach_type";
 
 type Root = PermissionToken<Capability>;
 
@@ -182,6 +188,13 @@ const PROBES: Readonly<Record<Feature, (token: Root) => boolean | undefined>> = 
   btf_decl_tag: btf((builder) => builder.declTag("t", builder.struct("s", 0, []))),
   btf_type_tag: btf((builder) => builder.typeTag("t", builder.int("int", 4, "signed"))),
   btf_enum64: btf((builder) => builder.enum64("e", [{ name: "A", val: 1n }])),
+  btf_qmark_datasec: btf((builder) => {
+    const variable = builder.var("v", builder.int("int", 4, "signed"), "static");
+    builder.datasec("?.data", 4, [{ typeId: variable, offset: 0, size: 4 }]);
+  }),
+  object_names: map({ ...ARRAY, name: "test" }),
+  expected_attach_type: (token: Root): boolean | undefined =>
+    yesOrNo(tryLoad(token, "cgroup_sock", { expectedAttachType: "cgroup_inet_sock_create" })),
 };
 
 /** The features that {@linkcode hasFeature} knows. */

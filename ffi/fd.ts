@@ -165,3 +165,18 @@ export class Fd implements Disposable {
     this.close();
   }
 }
+
+/**
+ * A second descriptor for what a caller has open, close-on-exec.
+ *
+ * @param source The descriptor, which stays the caller's.
+ * @param argument What the caller named it, for the message.
+ * @returns The owner of the second one.
+ * @throws {TypeError} Where it is no fd, or a closed one.
+ * @throws {SyscallError} EBADF where no file is open under the number; EMFILE where the process has none left.
+ */
+export function duplicateFd(source: FdSource, argument: string): Fd {
+  const copy = kernel().fcntl(fdNumber(source, argument), F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) throw new SyscallError({ command: "fcntl", errno: -copy, action: "duplicate a file descriptor" });
+  return Fd.own(copy);
+}

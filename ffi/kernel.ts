@@ -36,6 +36,10 @@ export interface Kernel {
   read(fd: number, buffer: Bytes): number;
   /** readlink(2) into all of `buffer`. */
   readlink(path: string, buffer: Bytes): number;
+  /** unlink(2). */
+  unlink(path: string): number;
+  /** mount(2), with options as text. */
+  mount(source: string, target: string, type: string, flags: number, options: string): number;
   /** getdents64(2) into all of `buffer`. */
   getdents(fd: number, buffer: Bytes): number;
   /** write(2) of all of `buffer`. */
@@ -217,6 +221,15 @@ export class LibcKernel implements Kernel {
 
   readlink(path: string, buffer: Bytes): number {
     return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+  }
+
+  unlink(path: string): number {
+    return this.#answer(this.#symbols.unlink(cString(path)));
+  }
+
+  mount(source: string, target: string, type: string, flags: number, options: string): number {
+    const [from, to, name, data] = [source, target, type, options].map(cString);
+    return this.#answer(this.#symbols.mount(from, to, name, BigInt(flags), data));
   }
 
   getdents(fd: number, buffer: Bytes): number {

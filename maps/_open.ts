@@ -49,7 +49,8 @@ function ownOf(token: AnyToken, fd: Fd, { key, value }: OpenOptions): OwnCodecs 
   return key !== undefined && value !== undefined ? {} : ownCodecs(token, fd);
 }
 
-function codecsOf(
+/** The codecs of a map: what its type always has comes before what BTF says. */
+export function codecsOf(
   type: MapType | number,
   { keySize, elementSize, flags }: MapShape,
   options: OpenOptions,

@@ -25,6 +25,8 @@ export interface MapParts<K, V> {
   readonly key: Codec<K>;
   /** The codec of values, of all CPUs where there is one for each. */
   readonly value: Codec<V>;
+  /** The codec of the records that programs send, for event buffers; without one they are bytes. */
+  readonly record?: Codec<unknown> | undefined;
 }
 
 /**

@@ -7,6 +7,7 @@
 // Fills the table of map types, which BpfMap.create() and BpfMap.open() look up.
 import "./families.ts";
 
+export { adoptMap, type KnownCodecs } from "./adopt.ts";
 export { Arena } from "./arena.ts";
 export { ArrayMap, type MemoryView, type MemoryViewConstructor } from "./array.ts";
 export { BloomFilter } from "./bloom_filter.ts";

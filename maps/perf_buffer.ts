@@ -23,6 +23,7 @@ import {
 import { mapTypes } from "../uapi/enums.gen.ts";
 import { BpfMap } from "./bpf_map.ts";
 import { eventsOf, Waiters } from "./_events.ts";
+import type { MapParts } from "./map_handle.ts";
 import { type EventsOptions, type EventSource, EventStream, NOTHING } from "./event_stream.ts";
 import { type OperationsOf, typeName } from "./operations.ts";
 import { PerfReader } from "./_perf_reader.ts";
@@ -247,8 +248,24 @@ export class PerfBuffer implements Disposable {
 
 /**
  * A perf event array: perf events go in, and programs send samples to them or read their counters.
+ *
+ * @typeParam T A sample, for maps whose samples have a codec.
  */
-export class PerfEventArray extends BpfMap<number, number, OperationsOf<"perf_event_array">, FdSource> {
+export class PerfEventArray<T = Bytes> extends BpfMap<number, number, OperationsOf<"perf_event_array">, FdSource> {
+  /** The codec of the samples; undefined where they are bytes. */
+  readonly record: Codec<T> | undefined;
+  #reader: PerfBuffer | undefined;
+
+  /**
+   * Takes over an open perf event array. Use `BpfMap.create()` and `BpfMap.open()`.
+   *
+   * @param parts The descriptor, the token and the codecs.
+   */
+  constructor(parts: MapParts<number, number>) {
+    super(parts);
+    this.record = parts.record as Codec<T> | undefined;
+  }
+
   /**
    * Opens a perf buffer over this map.
    *
@@ -257,5 +274,29 @@ export class PerfEventArray extends BpfMap<number, number, OperationsOf<"perf_ev
    */
   open(options: PerfBufferOptions = {}): PerfBuffer {
     return new PerfBuffer(this.token, this.descriptor, options);
+  }
+
+  /**
+   * The samples as they come, without end: decoded where the map has a codec for them, else as copies of their bytes.
+   * The first call makes the perf buffer that later ones read too; it is closed with the map.
+   *
+   * @param options What ends it, and at the first call the size of the rings.
+   * @returns An async iterable.
+   */
+  events(options: EventsOptions & PerfBufferOptions = {}): EventStream<PerfEvent<T>> {
+    if (this.#reader === undefined || this.#reader.closed) this.#reader = this.open(options);
+    return this.record === undefined
+      ? this.#reader.events(options) as EventStream<PerfEvent<unknown>> as EventStream<PerfEvent<T>>
+      : this.#reader.events(this.record, options);
+  }
+
+  /**
+   * Closes the map, and the perf buffer that {@linkcode PerfEventArray.events} made.
+   *
+   * @param reason What a later use is told.
+   */
+  override close(reason?: string): void {
+    this.#reader?.close(reason);
+    super.close(reason);
   }
 }

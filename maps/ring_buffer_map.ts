@@ -6,7 +6,7 @@
 
 import { Codec } from "../codec.ts";
 import type { Bytes } from "../ffi/kernel.ts";
-import { MapHandle } from "./map_handle.ts";
+import { MapHandle, type MapParts } from "./map_handle.ts";
 import type { EventsOptions, EventSource, EventStream } from "./event_stream.ts";
 import type { RecordView } from "./record_view.ts";
 import { RingBuffer, type RingPositions } from "./ring_buffer.ts";
@@ -24,9 +24,23 @@ import { RingBuffer, type RingPositions } from "./ring_buffer.ts";
  * const event = struct({ time: u64, pid: u32, uid: u32 });
  * for await (const { pid } of ring.events(event, { signal: AbortSignal.timeout(1000) })) console.log(pid);
  * ```
+ *
+ * @typeParam T A record, for rings whose records have a codec.
  */
-export class RingBufferMap extends MapHandle<Bytes, Bytes> {
+export class RingBufferMap<T = Bytes> extends MapHandle<Bytes, Bytes> {
+  /** The codec of its records; undefined where they are bytes. */
+  readonly record: Codec<T> | undefined;
   #reader: RingBuffer | undefined;
+
+  /**
+   * Takes over an open ring buffer. Use `BpfMap.create()` and `BpfMap.open()`.
+   *
+   * @param parts The descriptor, the token and the codecs.
+   */
+  constructor(parts: MapParts<Bytes, Bytes>) {
+    super(parts);
+    this.record = parts.record as Codec<T> | undefined;
+  }
 
   /** The ring's only reader, made when it is first asked for. */
   get reader(): RingBuffer {
@@ -49,33 +63,36 @@ export class RingBufferMap extends MapHandle<Bytes, Bytes> {
   }
 
   /**
-   * The records as they come, without end, as copies of their bytes.
+   * The records as they come, without end: decoded where the ring has a codec for them, else as copies of their bytes.
    *
    * @param options What ends it.
    * @returns An async iterable.
    */
-  events(options?: EventsOptions): EventStream<Bytes>;
+  events(options?: EventsOptions): EventStream<T>;
   /**
    * The records as they come, without end, decoded.
    *
-   * @typeParam T An event.
+   * @typeParam E An event.
    * @param codec The codec. Records may be longer.
    * @param options What ends it.
    * @returns An async iterable.
    */
-  events<T>(codec: Codec<T>, options?: EventsOptions): EventStream<T>;
-  events<T>(first?: Codec<T> | EventsOptions, second?: EventsOptions): EventStream<T> | EventStream<Bytes> {
-    return first instanceof Codec ? this.reader.events(first, second) : this.reader.events(first);
+  events<E>(codec: Codec<E>, options?: EventsOptions): EventStream<E>;
+  events<E>(first?: Codec<E> | EventsOptions, second?: EventsOptions): EventStream<E> | EventStream<T> {
+    if (first instanceof Codec) return this.reader.events(first, second);
+    return this.record === undefined
+      ? this.reader.events(first) as EventStream<unknown> as EventStream<T>
+      : this.reader.events(this.record, first);
   }
 
   /**
    * This ring as one of several that are read together, by `mergeEvents()`.
    *
-   * @typeParam T An event.
+   * @typeParam E An event.
    * @param codec The codec. Records may be longer.
    * @returns The source.
    */
-  source<T>(codec: Codec<T>): EventSource<T> {
+  source<E>(codec: Codec<E>): EventSource<E> {
     return this.reader.source(codec);
   }
 

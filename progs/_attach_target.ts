@@ -5,15 +5,15 @@
  */
 
 import { Btf, type BtfKind } from "../btf/mod.ts";
-import { btfGetFdById, btfGetNextId } from "../cmds/id.ts";
+import { btfGetFdById } from "../cmds/id.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
-import { NotSupportedError, SyscallError } from "../errors.ts";
+import { NotSupportedError } from "../errors.ts";
 import { kernelBtf } from "../features/kernel_btf.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import { type AttachType, attachTypes, type ProgType, progTypes } from "../uapi/enums.gen.ts";
 import type { ProgramTarget } from "./load_options.ts";
+import { openModuleBtf } from "./module_btf.ts";
 
 /** What BPF_PROG_LOAD is told of a target. */
 export interface FoundTarget {
@@ -85,30 +85,6 @@ function progBtf(token: AnyToken, prog: FdSource): Btf {
   return Btf.parse(btf as Uint8Array);
 }
 
-/** A descriptor of a module's BTF. */
-function openModule(token: AnyToken, module: string): Fd {
-  const privileged = token as PermissionToken<"CAP_SYS_ADMIN">;
-  for (let id = btfGetNextId(privileged); id !== undefined; id = btfGetNextId(privileged, id)) {
-    let fd: Fd;
-    try {
-      fd = btfGetFdById(privileged, id);
-    } catch (error) {
-      // It is gone by now.
-      if (error instanceof SyscallError && error.errno === errnos.ENOENT) continue;
-      throw error;
-    }
-    try {
-      const { kernelBtf, name } = objGetInfoByFd(token, fd, { kind: "btf" });
-      if (kernelBtf && name === module) return fd;
-    } catch (error) {
-      fd.close();
-      throw error;
-    }
-    fd.close();
-  }
-  throw new TypeError(`Cannot use attachTo: there is no module "${module}" with BTF`);
-}
-
 function find(btf: Btf, { kind, prefix, what }: Place, name: string, where: string): number {
   // A module's BTF continues the kernel's, whose types are no targets of the module.
   const id = btf.findAll(kind, `${prefix}${name}`).find((id) => id >= btf.firstId);
@@ -161,6 +137,6 @@ export function findTarget(
   const attachBtfId = find(btf, place, name, where);
   const expectedAttachType = place.kind === "struct" ? memberIndex(btf, attachBtfId, target) : undefined;
   if (module === undefined) return { attachBtfId, expectedAttachType };
-  const fd = openModule(token, module);
+  const fd = openModuleBtf(token, module);
   return { attachBtfId, expectedAttachType, attachTo: fd, owned: fd };
 }

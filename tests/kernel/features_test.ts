@@ -208,6 +208,9 @@ const FEATURE_SINCE: Readonly<Record<string, string>> = {
   btf_decl_tag: "5.16",
   btf_type_tag: "5.17",
   btf_enum64: "6.0",
+  btf_qmark_datasec: "6.9",
+  object_names: "4.15",
+  expected_attach_type: "4.17",
 };
 
 kernelTest(
