@@ -58,8 +58,11 @@ kernelTest(
           // A socket keeps the programs that the map had when it was put in.
           map.set(0, socketFd(end));
           await client.write(new Uint8Array(8).fill(7));
-          const count = await server.read(buffer);
-          assertEquals([count, buffer[0]], [8, 7], attachType);
+          // Older kernels do not say of such sockets that there is something to read.
+          if (kernelSince("5.15")() === undefined) {
+            const count = await server.read(buffer);
+            assertEquals([count, buffer[0]], [8, 7], attachType);
+          }
           map.delete(0);
         });
         runs++;
