@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listKernelDirectory, tryReadKernelLink, tryReadKernelText } from "../ffi/kernel_file.ts";
+import { KernelDirectory, listKernelDirectory, tryReadKernelText } from "../ffi/kernel_file.ts";
 
 /** A process that holds an object. */
 export interface Holder {
@@ -20,6 +20,13 @@ export type HeldKind = "prog" | "map" | "link" | "btf";
 /** What /proc calls the descriptors of BPF objects. */
 const BPF_LINK = /^anon_inode:\[?(bpf[-_](prog|map|link)|btf)/;
 
+/** The kind of object that a descriptor is of, by what /proc calls it. */
+function kindOf(link: string | undefined): string | undefined {
+  if (link === undefined || !link.startsWith("anon_inode:")) return undefined;
+  const found = BPF_LINK.exec(link);
+  return found?.[2] ?? found?.[1];
+}
+
 /**
  * Looks for the holders of objects of one kind, in the descriptors of all processes.
  *
@@ -33,28 +40,31 @@ export function findHolders(kind: HeldKind): Map<number, Holder[]> {
   for (const pid of pids.sort((one, other) => one - other)) {
     // What this process holds is held to be looked at.
     if (pid === Deno.pid) continue;
-    let comm: string | undefined;
-    for (const { name: fd } of listKernelDirectory(`/proc/${pid}/fd`)) {
-      // Most descriptors are of something else, which the shortest look tells.
-      const link = tryReadKernelLink(`/proc/${pid}/fd/${fd}`);
-      if (link === undefined || !link.startsWith("anon_inode:")) continue;
-      const found = BPF_LINK.exec(link);
-      if ((found?.[2] ?? found?.[1]) !== kind) continue;
-      const id = idLine.exec(tryReadKernelText(`/proc/${pid}/fdinfo/${fd}`) ?? "")?.[1];
+    using files = KernelDirectory.tryOpen(`/proc/${pid}/fd`);
+    if (files === undefined) continue;
+    // Most descriptors are of something else, which the shortest look tells.
+    const held = files.list().filter(({ name }) => kindOf(files.link(name)) === kind);
+    if (held.length === 0) continue;
+    using infos = KernelDirectory.tryOpen(`/proc/${pid}/fdinfo`);
+    const comm = tryReadKernelText(`/proc/${pid}/comm`) ?? "";
+    for (const { name } of held) {
+      const id = idLine.exec(infos?.text(name) ?? "")?.[1];
       if (id === undefined) continue;
       const list = holders.get(Number(id)) ?? [];
       holders.set(Number(id), list);
-      if (list.at(-1)?.pid === pid) continue;
-      comm ??= tryReadKernelText(`/proc/${pid}/comm`) ?? "";
-      list.push({ pid, comm });
+      if (list.at(-1)?.pid !== pid) list.push({ pid, comm });
     }
   }
   return holders;
 }
 
+/** The directory of this process's descriptors, open for as long as it lives. */
+let ownInfos: KernelDirectory | undefined;
+
 /** What /proc/self/fdinfo shows of a descriptor of this process: a field by its name. */
 export function fdinfoOf(fd: number): { get(name: string): string | undefined } {
-  const text = tryReadKernelText(`/proc/self/fdinfo/${fd}`) ?? "";
+  ownInfos ??= KernelDirectory.tryOpen("/proc/self/fdinfo");
+  const text = ownInfos?.text(`${fd}`) ?? "";
   return {
     get: (name) => {
       const start = text.indexOf(`\n${name}:\t`);
