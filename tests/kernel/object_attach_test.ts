@@ -50,7 +50,7 @@ kernelTest(
       await eventually(() => {
         sendUdp([10, 9, 9, 2]);
         return hit(object, "xdp") && hit(object, "tcx") && hit(object, "tc");
-      }, 5000 * SLOWNESS),
+      }, 5000),
     );
     assertThrows(() => object.attach(token, { places: { on_egress: { cgroup: "/" } } }), TypeError, "no program");
   },
