@@ -2,7 +2,10 @@
 // without. Loaded where nf_conntrack is there, since 6.1.
 #include "kernel.h"
 
-struct nf_conn;
+struct nf_conn {
+  unsigned long status;
+} __attribute__((preserve_access_index));
+
 struct bpf_ct_opts___local {
   __s32 netns_id, error;
   u8 l4proto, dir, reserved[2];
