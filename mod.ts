@@ -222,6 +222,8 @@ export {
 // Programs
 export {
   btfOfProgram,
+  type DumpedInsn,
+  dumpInsns,
   type DumpOptions,
   type FunctionAt,
   functionsOf,
@@ -396,6 +398,7 @@ export {
   type CgroupAttachType,
   type CgroupIterOrder,
   type CookieOptions,
+  detachXdp,
   IterLink,
   Link,
   type LinkSource,

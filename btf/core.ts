@@ -28,8 +28,18 @@ export interface CoreResult {
   readonly sizeMatters: boolean;
   /** The BTF of the kernel or of the module where it was found. */
   readonly target: { readonly btf: Btf; readonly typeId: number } | undefined;
+  /** All types of the kernel that have what is asked for; more than one where they give the same answer. */
+  readonly matches: readonly CoreMatch[];
   /** What is asked for, as libbpf prints it: `<byte_off> [7] struct task_struct.pid (0:5 @ offset 20)`. */
   readonly text: string;
+}
+
+/** Where in the kernel's types something was found. */
+export interface CoreMatch {
+  /** The type's id. */
+  readonly typeId: number;
+  /** The places of members and elements on the way, as {@linkcode BtfCoreRelo.access} counts them. */
+  readonly path: readonly number[];
 }
 
 /** Where the types of the kernel are. */
@@ -95,16 +105,27 @@ export class CoreResolver {
     const text = describeCoreSpec(spec, relo.kind);
     if (relo.kind === "type_id_local") {
       const id = BigInt(spec.rootTypeId);
-      return { original: id, value: id, exact: false, access: undefined, sizeMatters: false, target: undefined, text };
+      return {
+        original: id,
+        value: id,
+        exact: false,
+        access: undefined,
+        sizeMatters: false,
+        target: undefined,
+        matches: [],
+        text,
+      };
     }
     const original = coreValue(relo, spec);
     const fail = (reason: string): Error => new NotSupportedError(`the CO-RE relocation ${text}`, { reason });
     let found: { spec: CoreSpec | undefined; value: CoreValue } | undefined;
     const matching: Candidate[] = [];
+    const matches: CoreMatch[] = [];
     for (const candidate of this.#candidatesOf(relo, fail)) {
       const target = matchCoreSpec(spec, relo.kind, candidate.types, candidate.id);
       if (target === undefined) continue;
       matching.push(candidate);
+      matches.push({ typeId: candidate.id, path: target.path });
       const value = coreValue(relo, target);
       if (found === undefined) {
         found = { spec: target, value };
@@ -127,6 +148,7 @@ export class CoreResolver {
         : { original: original.access.size, size: value.access.size },
       sizeMatters: this.#sizeMatters(original.access, target?.types, value.access),
       target: target === undefined ? undefined : { btf: target.types.btf, typeId: target.rootTypeId },
+      matches,
       text,
     };
   }

@@ -21,7 +21,8 @@ export { Btf, type BtfParseOptions } from "./btf.ts";
 export { BtfBuilder, type BtfBuilderOptions } from "./builder.ts";
 export { Codec, decode, encode } from "../codec.ts";
 export { codecFrom } from "./codec_from.ts";
-export { CoreResolver, type CoreResult, type CoreTargets } from "./core.ts";
+export { type CoreMatch, CoreResolver, type CoreResult, type CoreTargets } from "./core.ts";
+export { coreMinimalBtf, type CoreObject } from "./core_minimal.ts";
 export { coreEssentialName, coreTypesCompatible, type TypeIn } from "./core_compat.ts";
 export { patchCoreInsn, POISON_CALL } from "./core_patch.ts";
 export {

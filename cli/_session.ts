@@ -5,11 +5,12 @@
  */
 
 import { errnoMeaning, NotSupportedError, PermissionError, SyscallError } from "../errors.ts";
-import { capabilities, type Capability } from "../tokens/capabilities.ts";
+import type { Capability } from "../tokens/capabilities.ts";
+import { readEnvironment } from "../tokens/environment.ts";
 import { acquire, type PermissionToken } from "../tokens/token.ts";
 import { type Json, toJsonV1, type Writable, writeJson } from "./_json.ts";
 import { plainStyle, type Style } from "./_style.ts";
-import { CommandError } from "./_words.ts";
+import { CommandError, exitCodeOf } from "./_words.ts";
 
 /** A token with all that the process may do: what that is not, the kernel's rules refuse. */
 export type HeldToken = PermissionToken<Capability>;
@@ -43,6 +44,8 @@ export interface Output {
   err(text: string): void;
   /** Whether the standard output is a terminal. */
   readonly terminal: boolean;
+  /** Whether colours are shown there. */
+  readonly colours: boolean;
 }
 
 /** What a command answers: each form is made only where it is asked for. */
@@ -106,18 +109,10 @@ export class Session {
   }
 }
 
-/** A token with every capability that the process has. */
+/** A token with every capability that the process has; outside of the initial user namespace none counts. */
 export function acquireHeld(): HeldToken {
-  const held: Capability[] = [];
-  for (const name of capabilities) {
-    try {
-      acquire(name).revoke();
-      held.push(name);
-    } catch (error) {
-      if (!(error instanceof PermissionError)) throw error;
-    }
-  }
-  return acquire(...held) as HeldToken;
+  const { capabilities: held, initialUserNamespace } = readEnvironment();
+  return acquire(...(initialUserNamespace ? held : [])) as HeldToken;
 }
 
 /**
@@ -128,7 +123,7 @@ export function acquireHeld(): HeldToken {
  */
 export function explain(error: unknown): { message: string; exitCode: number } | undefined {
   if (error instanceof CommandError) return { message: error.message, exitCode: error.exitCode };
-  if (error instanceof SyscallError) return { message: firstLine(error.message), exitCode: 256 - error.errno };
+  if (error instanceof SyscallError) return { message: firstLine(error.message), exitCode: exitCodeOf(error.errno) };
   if (error instanceof PermissionError || error instanceof NotSupportedError) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
@@ -138,8 +133,10 @@ export function explain(error: unknown): { message: string; exitCode: number } |
   if (error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
-  // What Deno says of files.
-  if (error instanceof Error && Object.values(Deno.errors).some((kind) => error instanceof kind)) {
+  // What Deno says of files, with a class of its own or without.
+  const isOfFiles = (of: Error): boolean =>
+    Object.values(Deno.errors).some((kind) => of instanceof kind) || /\(os error \d+\)$/.test(of.message);
+  if (error instanceof Error && isOfFiles(error)) {
     return { message: firstLine(error.message), exitCode: 255 };
   }
   return undefined;
@@ -169,6 +166,6 @@ export function orSay<T>(what: string, work: () => T, exitCode?: number): T {
       ? cause.errno
       : undefined;
     if (errno === undefined || error instanceof PermissionError) throw error;
-    throw new CommandError(`${what}: ${errnoMeaning(errno)}`, exitCode ?? 256 - errno, { cause: error });
+    throw new CommandError(`${what}: ${errnoMeaning(errno)}`, exitCode ?? exitCodeOf(errno), { cause: error });
   }
 }

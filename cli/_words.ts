@@ -14,10 +14,29 @@ export class CommandError extends Error {
    *
    * @param message One line.
    * @param exitCode The exit code: 255, or 256 less the errno, as bpftool's are.
+   * @param options What led to it.
    */
   constructor(message: string, exitCode = 255, options?: ErrorOptions) {
     super(message, options);
     this.exitCode = exitCode;
+  }
+}
+
+/**
+ * The exit code that tells an errno, as bpftool's do.
+ *
+ * @param errno The positive error number.
+ * @returns What is left of −errno in a byte.
+ */
+export function exitCodeOf(errno: number): number {
+  return -errno & 0xff;
+}
+
+/** A failure that what was shown tells of already: nothing more is said. */
+export class QuietFailure extends CommandError {
+  /** Ends with a code. */
+  constructor(exitCode: number) {
+    super("", exitCode);
   }
 }
 

@@ -190,7 +190,13 @@ async function watch(token: MonitorToken, options: Options, signal: AbortSignal)
   output.end(monitor.lost());
 }
 
-async function main(args: string[]): Promise<number> {
+/**
+ * Shows which processes make which system calls, until the time is over.
+ *
+ * @param args The options.
+ * @returns The exit code.
+ */
+export async function demo(args: string[]): Promise<number> {
   const options = parseOptions(args);
   if (options === undefined) {
     write(USAGE);
@@ -212,7 +218,7 @@ async function main(args: string[]): Promise<number> {
 
 if (import.meta.main) {
   try {
-    Deno.exitCode = await main(Deno.args);
+    Deno.exitCode = await demo(Deno.args);
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) Deno.exitCode = 0;
     else if (error instanceof UsageError) {

@@ -38,6 +38,8 @@ export interface Kernel {
   readlink(path: string, buffer: Bytes): number;
   /** unlink(2). */
   unlink(path: string): number;
+  /** mount(2), with options as text. */
+  mount(source: string, target: string, type: string, flags: number, options: string): number;
   /** getdents64(2) into all of `buffer`. */
   getdents(fd: number, buffer: Bytes): number;
   /** write(2) of all of `buffer`. */
@@ -223,6 +225,11 @@ export class LibcKernel implements Kernel {
 
   unlink(path: string): number {
     return this.#answer(this.#symbols.unlink(cString(path)));
+  }
+
+  mount(source: string, target: string, type: string, flags: number, options: string): number {
+    const [from, to, name, data] = [source, target, type, options].map(cString);
+    return this.#answer(this.#symbols.mount(from, to, name, BigInt(flags), data));
   }
 
   getdents(fd: number, buffer: Bytes): number {

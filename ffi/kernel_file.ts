@@ -34,6 +34,35 @@ export function openPath(path: string): Fd {
   return Fd.own(fd);
 }
 
+/** What files are read into: nothing waits in between, so that one does for all. */
+let scratch: Bytes | undefined;
+
+const decoder = new TextDecoder();
+
+/** Reads a whole file: its bytes, which the next reading overwrites, or −errno with the call that failed. */
+function readInto(path: string): Bytes | { readonly command: "open" | "read"; readonly errno: number } {
+  const gate = kernel();
+  const fd = gate.open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return { command: "open", errno: -fd };
+  let buffer = scratch ??= allocate(CHUNK_SIZE);
+  let total = 0;
+  try {
+    while (true) {
+      if (total === buffer.length) {
+        const larger = allocate(2 * buffer.length);
+        larger.set(buffer);
+        buffer = larger;
+      }
+      const count = gate.read(fd, total === 0 ? buffer : buffer.subarray(total));
+      if (count < 0) return { command: "read", errno: -count };
+      if (count === 0) return buffer.subarray(0, total);
+      total += count;
+    }
+  } finally {
+    gate.close(fd);
+  }
+}
+
 /**
  * Reads a whole file of the kernel's.
  *
@@ -42,24 +71,10 @@ export function openPath(path: string): Fd {
  * @throws {SyscallError} Where open(2) or read(2) fails.
  */
 export function readKernelFile(path: string): Bytes {
-  using file = openPath(path);
-  const chunks: Bytes[] = [];
-  let total = 0;
-  while (true) {
-    const chunk = allocate(CHUNK_SIZE);
-    const count = kernel().read(file.fd, chunk);
-    if (count < 0) throw new SyscallError({ command: "read", errno: -count, action: `read ${path}` });
-    if (count === 0) break;
-    chunks.push(chunk.subarray(0, count));
-    total += count;
-  }
-  const whole = allocate(total);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
+  const bytes = readInto(path);
+  if (bytes instanceof Uint8Array) return bytes.buffer === scratch?.buffer ? bytes.slice() : bytes;
+  const { command, errno } = bytes;
+  throw new SyscallError({ command, errno, action: command === "open" ? `open ${path}` : `read ${path}` });
 }
 
 /**
@@ -69,12 +84,8 @@ export function readKernelFile(path: string): Bytes {
  * @returns Its text without the newline at its end, or undefined where it cannot be read.
  */
 export function tryReadKernelText(path: string): string | undefined {
-  try {
-    return new TextDecoder().decode(readKernelFile(path)).trimEnd();
-  } catch (error) {
-    if (error instanceof SyscallError) return undefined;
-    throw error;
-  }
+  const bytes = readInto(path);
+  return bytes instanceof Uint8Array ? decoder.decode(bytes).trimEnd() : undefined;
 }
 
 /**
@@ -99,9 +110,9 @@ export function writeKernelLine(path: string, line: string): void {
  * @returns Its target, or undefined where it cannot be read.
  */
 export function tryReadKernelLink(path: string): string | undefined {
-  const target = allocate(4096);
+  const target = scratch ??= allocate(CHUNK_SIZE);
   const length = kernel().readlink(path, target);
-  return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
+  return length < 0 ? undefined : decoder.decode(target.subarray(0, length));
 }
 
 /** One entry of a directory. */
@@ -135,7 +146,7 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
     }
     const text = bytes.subarray(at + DIRENT.name, at + length);
     const end = text.indexOf(0);
-    const name = new TextDecoder().decode(end < 0 ? text : text.subarray(0, end));
+    const name = decoder.decode(end < 0 ? text : text.subarray(0, end));
     if (name !== "." && name !== "..") entries.push({ name, isDirectory: bytes[at + DIRENT.type] === DT_DIR });
     at += length;
   }
@@ -149,15 +160,19 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
  * @returns Its entries; none where it cannot be read, or is gone by now.
  */
 export function listKernelDirectory(path: string): DirectoryEntry[] {
-  const opened = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
-  if (opened < 0) return [];
-  using directory = Fd.own(opened);
+  const gate = kernel();
+  const directory = gate.open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (directory < 0) return [];
   const entries: DirectoryEntry[] = [];
-  const buffer = allocate(CHUNK_SIZE);
-  while (true) {
-    const count = kernel().getdents(directory.fd, buffer);
-    if (count <= 0) return entries;
-    entries.push(...parseDirectory(buffer.subarray(0, count)));
+  const buffer = scratch ??= allocate(CHUNK_SIZE);
+  try {
+    while (true) {
+      const count = gate.getdents(directory, buffer);
+      if (count <= 0) return entries;
+      entries.push(...parseDirectory(buffer.subarray(0, count)));
+    }
+  } finally {
+    gate.close(directory);
   }
 }
 

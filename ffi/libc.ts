@@ -42,6 +42,8 @@ const SYMBOLS = {
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   // int unlink(const char *path);
   unlink: { parameters: ["buffer"], result: "i32" },
+  // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+  mount: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
   // ssize_t syscall(SYS_getdents64, int fd, void *buf, size_t count);
   getdents64: { name: "syscall", parameters: ["i32", "i32", "buffer", "usize"], result: "i32" },
   // ssize_t write(int fd, const void *buf, size_t count);

@@ -40,6 +40,16 @@ function query(token: AskingToken, options: ProgQueryOptions): ProgQueryResult |
   }
 }
 
+/** Finds the link of each of some programs in turn: several links may hold the same program at the same place. */
+function linkFinder(links: readonly LinkInfo[]): (matches: (link: LinkInfo) => boolean) => number | undefined {
+  const found = new Set<number>();
+  return (matches) => {
+    const link = links.find((one) => !found.has(one.id) && matches(one));
+    if (link !== undefined) found.add(link.id);
+    return link?.id;
+  };
+}
+
 const LISTS = ["tcx_ingress", "tcx_egress", "netkit_primary", "netkit_peer"] as const;
 
 /** What is attached to an interface. */
@@ -77,6 +87,7 @@ export function attachedToInterface(
 export function attachedToNetns(token: AskingToken, path: string, links: readonly LinkInfo[]): AttachedToNetns[] {
   using netns = openPath(path);
   const { inode } = fileId(path);
+  const linkOf = linkFinder(links);
   return (["flow_dissector", "sk_lookup"] as const).flatMap((attachType) => {
     const { progIds = [] } = query(token, { target: { fd: netns }, attachType }) ?? {};
     return progIds.map((progId) => ({
@@ -84,10 +95,10 @@ export function attachedToNetns(token: AskingToken, path: string, links: readonl
       netns: inode,
       attachType,
       progId,
-      linkId: links.find((one) =>
+      linkId: linkOf((one) =>
         one.type === "netns" && one.progId === progId && one.attachType === attachType &&
         BigInt(one.netnsIno) === inode
-      )?.id,
+      ),
     }));
   });
 }
@@ -109,6 +120,7 @@ export function attachedToCgroup(
 ): AttachedToCgroup[] {
   using directory = openPath(path);
   const cgroupId = fileId(path).inode;
+  const linkOf = linkFinder(links);
   return CGROUP_TYPES.flatMap((attachType) => {
     const flags = effective ? BPF_F_QUERY_EFFECTIVE : 0;
     const { progIds = [], attachFlags = 0 } = query(token, { target: { fd: directory }, attachType, flags }) ?? {};
@@ -116,7 +128,7 @@ export function attachedToCgroup(
       const own = (one: LinkInfo): boolean =>
         one.type === "cgroup" && one.progId === progId && one.attachType === attachType &&
         (effective || one.cgroupId === cgroupId);
-      const linkId = links.find(own)?.id;
+      const linkId = linkOf(own);
       return {
         where: "cgroup",
         cgroup: path,

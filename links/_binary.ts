@@ -103,8 +103,11 @@ function matches(symbol: ElfSymbol, wanted: Wanted): boolean {
   return has.version === wanted.version && (!wanted.isDefault || has.isDefault);
 }
 
-const isFunction = ({ type, sectionIndex, value }: ElfSymbol): boolean =>
-  (type === "func" || type === "gnu_ifunc") && sectionIndex !== 0 && value !== 0;
+/** Functions that choose another one, which are called once when a program starts: nobody means to probe those. */
+const CHOOSER = "gnu_ifunc";
+
+const isDefined = ({ type, sectionIndex, value }: ElfSymbol): boolean =>
+  (type === "func" || type === CHOOSER) && sectionIndex !== 0 && value !== 0;
 
 /** Which of several symbols of a name is meant: what all may use, then the default version. */
 function rank(symbol: ElfSymbol): number {
@@ -125,10 +128,15 @@ function offsetOf(elf: Elf, symbol: ElfSymbol, path: string): number {
 export function functionOffset(elf: Elf, symbol: string, path: string): number {
   const wanted = parseName(symbol);
   for (const table of [elf.dynamicSymbols, elf.symbols]) {
-    const found = table.filter((one) => isFunction(one) && matches(one, wanted));
+    const found = table.filter((one) => isDefined(one) && matches(one, wanted));
     if (found.length === 0) continue;
     const best = Math.max(...found.map(rank));
-    const offsets = new Set(found.filter((one) => rank(one) === best).map((one) => offsetOf(elf, one, path)));
+    const meant = found.filter((one) => rank(one) === best);
+    if (meant.some(({ type }) => type === CHOOSER)) {
+      const why = "it is chosen among others when a program starts; name one of those";
+      throw new TypeError(`Cannot use symbol: ${path} has no function "${symbol}": ${why}`);
+    }
+    const offsets = new Set(meant.map((one) => offsetOf(elf, one, path)));
     if (offsets.size > 1) {
       throw new TypeError(
         `Cannot use symbol: ${path} has ${offsets.size} functions "${symbol}"; name its version, or give an offset`,
@@ -145,8 +153,7 @@ export function functionOffsetsLike(elf: Elf, pattern: string, path: string): nu
   const offsets = new Set<number>();
   for (const table of [elf.symbols, elf.dynamicSymbols]) {
     for (const symbol of table) {
-      // The dynamic linker asks functions of type gnu_ifunc which function to use: it calls them once.
-      if (symbol.type === "func" && isFunction(symbol) && test(nameOf(symbol).name)) {
+      if (symbol.type === "func" && isDefined(symbol) && test(nameOf(symbol).name)) {
         offsets.add(offsetOf(elf, symbol, path));
       }
     }

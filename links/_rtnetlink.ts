@@ -4,9 +4,26 @@
  * @module
  */
 
+import { PermissionError } from "../errors.ts";
 import { Fd, type FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
+import type { AnyToken } from "../tokens/token.ts";
+import { errnos } from "../uapi/errno.gen.ts";
+
+/** Asks the token for what changing routes takes: a kernel rule that bpf(2) has no part in. */
+export function assertNetAdmin(token: AnyToken, action: string): void {
+  token.assert({ command: "prog_attach" }, action);
+  if (token.capabilities.includes("CAP_NET_ADMIN")) return;
+  throw new PermissionError({
+    command: "netlink",
+    action,
+    missing: ["CAP_NET_ADMIN"],
+    errno: errnos.EPERM,
+    reason: "it can see or change network traffic",
+    remedy: "Acquire CAP_NET_ADMIN",
+  });
+}
 
 /** A number of an attribute, of one byte or four. */
 export function numberIn(attributes: ReadonlyMap<number, Bytes>, type: number): number | undefined {

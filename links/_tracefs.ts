@@ -4,7 +4,7 @@
  * @module
  */
 
-import { NotSupportedError, SyscallError } from "../errors.ts";
+import { NotSupportedError, PermissionError, SyscallError } from "../errors.ts";
 import { pathExists, tryReadKernelText, writeKernelLine } from "../ffi/kernel_file.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 
@@ -128,6 +128,22 @@ export function addTracefsProbe({ kind, returns, place, target, tracefs }: Trace
     } catch {
       // The error that led here says more.
     }
-    throw error;
+    throw unwritable(error, file, target);
   }
+}
+
+/** What it means that a file of tracefs cannot be opened. */
+function unwritable(error: unknown, file: string, target: string): unknown {
+  const refused = error instanceof SyscallError && error.command === "open" &&
+    (error.errno === errnos.EACCES || error.errno === errnos.EPERM);
+  if (!refused) return error;
+  return new PermissionError({
+    command: "open",
+    action: `attach to ${target}`,
+    missing: ["CAP_DAC_OVERRIDE"],
+    errno: error.errno,
+    reason: `only the owner of ${file} may define probes in tracefs`,
+    remedy: "Run as root, or choose another mode",
+    cause: error,
+  });
 }

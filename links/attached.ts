@@ -7,6 +7,7 @@
 import type { LinkInfo } from "../cmds/info.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import { pathExists, tryReadKernelText } from "../ffi/kernel_file.ts";
+import type { PermissionToken } from "../tokens/token.ts";
 import {
   type AskingToken,
   attachedToCgroup,
@@ -104,7 +105,7 @@ function inCgroups(
  * @throws {TypeError} Where there is no such interface.
  * @throws {SyscallError} ENOENT where there is no such cgroup or network namespace; EBADF where the path is no cgroup.
  */
-export function attached(token: AskingToken, where: AttachedWhere): Attached[] {
+export function attached(token: PermissionToken<"CAP_NET_ADMIN" | "CAP_SYS_ADMIN">, where: AttachedWhere): Attached[] {
   const links = allLinks(token);
   if (where === "system") {
     const root = cgroupRoot();

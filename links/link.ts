@@ -74,18 +74,21 @@ export class Attachment implements Disposable, Handle {
  */
 export class UnlinkedAttachment implements Disposable, Handle {
   readonly #detach: () => void;
+  readonly #release: () => void;
   #closed = false;
 
   /**
    * Remembers how to detach.
    *
    * @param detach Detaches what is still ours.
+   * @param release Lets go of what was kept for that, whether it is detached or left.
    */
-  constructor(detach: () => void) {
+  constructor(detach: () => void, release: () => void = () => {}) {
     this.#detach = detach;
+    this.#release = release;
   }
 
-  /** Whether it was detached. */
+  /** Whether it was detached, or left. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -98,7 +101,18 @@ export class UnlinkedAttachment implements Disposable, Handle {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#detach();
+    try {
+      this.#detach();
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** Leaves the program attached: from now on only others detach it. A second call does nothing. */
+  leave(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#release();
   }
 
   /** Detaches the program. */

@@ -22,9 +22,8 @@ import {
   NLM_F_EXCL,
   parseAttributes,
 } from "../ffi/netlink.ts";
-import type { AttachToken } from "../tokens/requirements.ts";
-import type { AnyToken } from "../tokens/token.ts";
-import { keep } from "./_rtnetlink.ts";
+import type { AnyToken, PermissionToken } from "../tokens/token.ts";
+import { assertNetAdmin, keep } from "./_rtnetlink.ts";
 import { UnlinkedAttachment } from "./link.ts";
 
 const RTM_NEWROUTE = 24;
@@ -217,11 +216,11 @@ function attachToRoute(token: AnyToken, route: Route, parts: {
  * @throws {SyscallError} EEXIST where there is such a route; EINVAL for programs of another type.
  */
 export function attachLwt(
-  token: AttachToken<"link_create", "tcx_ingress">,
+  token: PermissionToken<"CAP_NET_ADMIN">,
   programs: LwtPrograms,
   options: AttachLwtOptions,
 ): UnlinkedAttachment {
-  token.assert({ command: "link_create", attachType: "tcx_ingress" }, "attach to a route");
+  assertNetAdmin(token, "attach to a route");
   const places = (["in", "out", "xmit"] as const).filter((place) => programs[place] !== undefined);
   if (places.length === 0) throw new TypeError("Cannot attach to a route: give a program for in, out or xmit");
   const { headroom = 0 } = options;
@@ -262,11 +261,11 @@ export function attachLwt(
  * @throws {SyscallError} EEXIST where there is such a route; EINVAL for a program of another type.
  */
 export function attachSeg6Local(
-  token: AttachToken<"link_create", "tcx_ingress">,
+  token: PermissionToken<"CAP_NET_ADMIN">,
   prog: FdSource,
   options: RouteOptions,
 ): UnlinkedAttachment {
-  token.assert({ command: "link_create", attachType: "tcx_ingress" }, "attach to a segment");
+  assertNetAdmin(token, "attach to a segment");
   const route = routeOf(options);
   if (!route.isIpv6) throw new TypeError(`Cannot use destination: "${options.destination}" is no IPv6 segment`);
   const name = uniqueName();

@@ -34,7 +34,8 @@ export interface AttachSockmapOptions {
 }
 
 /**
- * Attaches a program to the sockets of a map, those that are in it and those that will be. Since Linux 6.10.
+ * Attaches a program to the sockets that are put in a map from then on: they keep it until they are taken out. Since Linux
+ * 6.10.
  *
  * @param token A permission token.
  * @param prog The program, of type `sk_skb` or `sk_msg`.

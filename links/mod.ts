@@ -42,7 +42,13 @@ export {
 } from "./netns.ts";
 export { attachNetkit, type AttachNetkitOptions } from "./netkit.ts";
 export { attachTc, type AttachTcOptions, queryTc, type TcFilter } from "./tc.ts";
-export { attachXdpByNetlink, type AttachXdpByNetlinkOptions, queryXdp, type XdpState } from "./xdp_netlink.ts";
+export {
+  attachXdpByNetlink,
+  type AttachXdpByNetlinkOptions,
+  detachXdp,
+  queryXdp,
+  type XdpState,
+} from "./xdp_netlink.ts";
 export {
   attachPerfEvent,
   attachTracepoint,

@@ -22,7 +22,7 @@ export interface AttachNetkitOptions extends ListPlace {
 /**
  * Attaches a program to a netkit device. One side takes up to 64, in an order. Since Linux 6.7.
  *
- * @param token A token with CAP_NET_ADMIN.
+ * @param token A permission token: loading the program took CAP_NET_ADMIN.
  * @param prog The program, of type `sched_cls`: it returns NETKIT_PASS (0), NETKIT_DROP (2), NETKIT_REDIRECT (7), or
  * NETKIT_NEXT (-1) for the next program.
  * @param options The device, the side, and the place among those that are there; without one the last.

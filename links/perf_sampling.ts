@@ -4,13 +4,15 @@
  * @module
  */
 
+import { NotSupportedError, SyscallError } from "../errors.ts";
 import { onlineCpus } from "../ffi/cpus.ts";
-import { fdNumber, type FdSource } from "../ffi/fd.ts";
+import { type Fd, fdNumber, type FdSource } from "../ffi/fd.ts";
 import { openPath } from "../ffi/kernel_file.ts";
-import { openPerfEvent, type PerfEventAttr } from "../ffi/perf_event.ts";
+import { openPerfEvent, type PerfEventAttr, type PerfEventTarget } from "../ffi/perf_event.ts";
 import { structBuffer } from "../ffi/struct_buffer.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import * as uapi from "../uapi/constants.gen.ts";
+import { errnos } from "../uapi/errno.gen.ts";
 import { attachEach, AttachmentGroup } from "./group.ts";
 import { attachPerfEvent, type PerfEventOptions } from "./perf_event.ts";
 
@@ -152,8 +154,21 @@ export function attachPerfSampling(
     : { pid: fdNumber(source, "cgroup"), flags: uapi.PERF_FLAG_PID_CGROUP };
   const cpus = options.cpus ?? (pid === undefined ? onlineCpus() : [-1]);
   const attachments = attachEach(cpus, (cpu) => {
-    using event = openPerfEvent(attr, { ...target, cpu });
+    using event = open(attr, { ...target, cpu });
     return attachPerfEvent(token, prog, event, options);
   });
   return new AttachmentGroup(token, attachments);
+}
+
+function open(attr: PerfEventAttr, target: PerfEventTarget): Fd {
+  try {
+    return openPerfEvent(attr, target);
+  } catch (error) {
+    const inCgroup = (target.flags ?? 0) !== 0 && error instanceof NotSupportedError;
+    if (!inCgroup || !(error.cause instanceof SyscallError) || error.cause.errno !== errnos.ENOENT) throw error;
+    const reason =
+      "the machine has no such event, or the cgroup has no perf_event controller (it comes with the first " +
+      "controller that is enabled in the root's cgroup.subtree_control, and is at one hierarchy only)";
+    throw new NotSupportedError("this perf event", { reason, cause: error });
+  }
 }

@@ -24,7 +24,7 @@ export interface UnlinkedTarget {
   cgroup?: string | FdSource | undefined;
   /** This process's own network namespace: BPF_PROG_ATTACH takes no other. */
   netns?: "own" | undefined;
-  /** The sockets of a map, of type `sockmap` or `sockhash`. */
+  /** The sockets that are put in a map from then on, of type `sockmap` or `sockhash`: they keep it until they are taken out. */
   map?: FdSource | undefined;
   /** An infrared device, by the path of its file (`/dev/lirc0`) or a descriptor of that. */
   lirc?: string | FdSource | undefined;

@@ -86,7 +86,7 @@ const X86_REGISTERS: readonly (readonly string[])[] = [
 /** Where the stack pointer is in struct user_pt_regs of arm64: behind 31 registers. */
 const ARM64_SP = 31 * 8;
 
-const SYNTAXES: Readonly<Record<"x86_64" | "aarch64", Syntax>> = {
+const SYNTAXES: Readonly<Record<UsdtMachine, Syntax>> = {
   x86_64: {
     constant: new RegExp(`^\\$(?<value>${NUMBER})$`),
     register: /^%(?<register>[a-z_0-9]+)$/,
@@ -107,7 +107,7 @@ const SYNTAXES: Readonly<Record<"x86_64" | "aarch64", Syntax>> = {
 };
 
 /** A machine that programs with USDT probes run on. */
-export type UsdtMachine = keyof typeof SYNTAXES;
+export type UsdtMachine = "x86_64" | "aarch64";
 
 function toBigInt(text: string): bigint {
   const negative = text.startsWith("-");

@@ -55,6 +55,8 @@ export interface AttachXdpByNetlinkOptions {
   mode?: XdpMode | undefined;
   /** The program that has to be there, whose place it takes; without it none may be there. Since 5.7. */
   replace?: FdSource | undefined;
+  /** Whether it takes the place of whatever program is there. @default {false} */
+  overwrite?: boolean | undefined;
 }
 
 function setXdp(ifindex: number, fd: number, flags: number, expected: number | undefined, action: string): void {
@@ -80,10 +82,11 @@ export function attachXdpByNetlink(
   options: AttachXdpByNetlinkOptions,
 ): UnlinkedAttachment {
   token.assert({ command: "link_create", attachType: "xdp" }, "attach an XDP program");
-  const { mode, replace } = options;
+  const { mode, replace, overwrite = false } = options;
   const ifindex = interfaceIndex(options.interface);
   const modeFlags = xdpModeFlags(mode);
-  const flags = modeFlags | (replace === undefined ? XDP_FLAGS_UPDATE_IF_NOEXIST : XDP_FLAGS_REPLACE);
+  const onlyFirst = overwrite ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST;
+  const flags = modeFlags | (replace === undefined ? onlyFirst : XDP_FLAGS_REPLACE);
   const expected = replace === undefined ? undefined : fdNumber(replace, "replace");
   const kept = keep(prog);
   /** Only what is ours goes. */
@@ -104,11 +107,25 @@ export function attachXdpByNetlink(
         // Another program is there by now, or the interface is gone.
         const code = netlinkCode(error);
         if (code !== "EEXIST" && code !== "ENOENT" && code !== "ENODEV") throw error;
-      } finally {
-        kept.close();
       }
-    }),
+    }, () => kept.close()),
   );
+}
+
+/**
+ * Detaches the XDP program of an interface, whoever attached it by netlink. One that a link holds stays.
+ *
+ * @param token A token with CAP_NET_ADMIN.
+ * @param options The interface, and how the program runs there.
+ * @throws {SyscallError} EBUSY where a link holds the program; ENODEV where there is no such interface.
+ */
+export function detachXdp(
+  token: AttachToken<"link_create", "xdp">,
+  options: Pick<AttachXdpByNetlinkOptions, "interface" | "mode">,
+): void {
+  token.assert({ command: "link_create", attachType: "xdp" }, "detach an XDP program");
+  const ifindex = interfaceIndex(options.interface);
+  setXdp(ifindex, -1, xdpModeFlags(options.mode), undefined, "detach an XDP program");
 }
 
 /** What XDP programs an interface has. */

@@ -1,16 +1,12 @@
 /** What the running kernel was configured with, and its version, as externs of `.kconfig` ask for them. */
 
-import { gunzipSync } from "node:zlib";
 import type { Btf } from "../btf/mod.ts";
-import { NotSupportedError, SyscallError } from "../errors.ts";
+import { NotSupportedError } from "../errors.ts";
 import { hasHelper, kernelBtf } from "../features/mod.ts";
-import { readKernelFile, tryReadKernelText } from "../ffi/kernel_file.ts";
+import { tryReadKernelText } from "../ffi/kernel_file.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import type { ExternSpec } from "./spec.ts";
-
-/** Bytes that a configuration may have. */
-const MAX_CONFIG = 1 << 24;
 
 /** The version that programs are compared with: KERNEL_VERSION(a, b, c), where c is at most 255. */
 export function kernelVersion(): number {
@@ -20,35 +16,6 @@ export function kernelVersion(): number {
   const ubuntu = /(\d+)\.(\d+)\.(\d+)\s*$/.exec(tryReadKernelText("/proc/version_signature") ?? "");
   const [, major = "0", minor = "0", patch = "0"] = ubuntu ?? debian ?? /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(release) ?? [];
   return Number(major) * 65536 + Number(minor) * 256 + Math.min(Number(patch), 255);
-}
-
-/** The lines of the kernel's configuration by name; undefined where it cannot be read. */
-export function readKernelConfig(): Map<string, string> | undefined {
-  const release = tryReadKernelText("/proc/sys/kernel/osrelease") ?? "";
-  for (const path of [`/boot/config-${release}`, "/proc/config.gz"]) {
-    let bytes: Uint8Array;
-    try {
-      bytes = readKernelFile(path);
-    } catch (error) {
-      if (error instanceof SyscallError) continue;
-      throw error;
-    }
-    const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes, { maxOutputLength: MAX_CONFIG }) : bytes;
-    return parseConfig(new TextDecoder().decode(plain));
-  }
-  return undefined;
-}
-
-/**
- * Reads a configuration.
- *
- * @param text Lines of `CONFIG_NAME=value`; others are passed over.
- * @returns The values by name.
- */
-export function parseConfig(text: string): Map<string, string> {
-  const values = new Map<string, string>();
-  for (const [, name, value] of text.matchAll(/^(CONFIG_\w+)=(.*)$/gm)) values.set(name, value.trim());
-  return values;
 }
 
 /** What the kernel's own externs are. */

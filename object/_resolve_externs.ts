@@ -3,11 +3,12 @@
  * variables, functions that programs may call.
  */
 
+import { parseConfig, readKernelConfig } from "../features/kernel_config.ts";
 import { readKernelFile } from "../ffi/kernel_file.ts";
 import { type Btf, coreEssentialName, coreTypesCompatible } from "../btf/mod.ts";
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { ConfigWriter, parseConfig, readKernelConfig, virtualExtern } from "./_kernel_config.ts";
+import { ConfigWriter, virtualExtern } from "./_kernel_config.ts";
 import type { Modules } from "./_modules.ts";
 import type { ExternSpec, ObjectSpec } from "./spec.ts";
 

@@ -105,6 +105,55 @@ function placeText({ file, line, column }: LineAt): string {
   return file === "" ? "" : ` [file:${file} line_num:${line} line_col:${column}]`;
 }
 
+/** An instruction after the verifier's changes. */
+export interface DumpedInsn {
+  /** Its place, counted in 8 bytes. */
+  readonly insn: number;
+  /** The instruction as bpftool prints it, such as `"(b7) r0 = 2"`. */
+  readonly text: string;
+  /** Its 8 or 16 bytes. */
+  readonly bytes: Uint8Array;
+  /** The function that starts here, as C declares it. */
+  readonly signature: string | undefined;
+  /** The source line that starts here. */
+  readonly source: LineAt | undefined;
+}
+
+/**
+ * A program's instructions after the verifier's changes, one by one.
+ *
+ * @param token A permission token.
+ * @param prog The program.
+ * @param options What is looked at.
+ * @returns The instructions; none where the caller may not see them.
+ */
+export function dumpInsns(token: AnyToken, prog: FdSource, options: Omit<DumpOptions, "places"> = {}): DumpedInsn[] {
+  const info = objGetInfoByFd(token, prog, {
+    kind: "prog",
+    details: ["xlatedInsns", "jitedKsyms", "funcInfo", "lineInfo"],
+  });
+  const bytes = info.xlatedInsns ?? new Uint8Array(0);
+  const insns = decode(bytes, { translated: true });
+  if (insns.length === 0) return [];
+  const names = new CallNames(options.symbols ?? KernelSymbols.read(), info.jitedKsyms ?? []);
+  const btf = options.lines ?? true ? btfOfProgram(token, info) : undefined;
+  const functions: FunctionAt[] = btf === undefined ? [] : functionsOf(info, btf);
+  const sources: LineAt[] = btf === undefined ? [] : linesOf(info, btf);
+  let slot = 0;
+  return insns.map((insn): DumpedInsn => {
+    const start = slot;
+    slot += insn.high === undefined ? 1 : 2;
+    const starts = functions[0]?.insn === start ? functions.shift() : undefined;
+    return {
+      insn: start,
+      text: printInsn(insn, { nameCall: (call) => names.of(call), nameImm: loadName }),
+      bytes: bytes.subarray(start * 8, slot * 8),
+      signature: starts === undefined ? undefined : signatureOf(btf as Btf, starts.typeId),
+      source: sources[0] !== undefined && sources[0].insn <= start ? sources.shift() : undefined,
+    };
+  });
+}
+
 /**
  * A program's instructions after the verifier's changes.
  *
@@ -114,29 +163,11 @@ function placeText({ file, line, column }: LineAt): string {
  * @returns The text; empty where the caller may not see the instructions.
  */
 export function dumpProgram(token: AnyToken, prog: FdSource, options: DumpOptions = {}): string {
-  const { lines = true, places = false } = options;
-  const info = objGetInfoByFd(token, prog, {
-    kind: "prog",
-    details: ["xlatedInsns", "jitedKsyms", "funcInfo", "lineInfo"],
-  });
-  const insns = decode(info.xlatedInsns ?? new Uint8Array(0), { translated: true });
-  if (insns.length === 0) return "";
-  const names = new CallNames(options.symbols ?? KernelSymbols.read(), info.jitedKsyms ?? []);
-  const btf = lines ? btfOfProgram(token, info) : undefined;
-  const functions: FunctionAt[] = btf === undefined ? [] : functionsOf(info, btf);
-  const sources: LineAt[] = btf === undefined ? [] : linesOf(info, btf);
   let text = "";
-  let slot = 0;
-  for (const insn of insns) {
-    if (functions[0]?.insn === slot) text += `${signatureOf(btf as Btf, (functions.shift() as FunctionAt).typeId)}:\n`;
-    const source = sources[0];
-    if (source !== undefined && source.insn <= slot) {
-      sources.shift();
-      text += `; ${source.text.trimStart()}${places ? placeText(source) : ""}\n`;
-    }
-    const shown = printInsn(insn, { nameCall: (call) => names.of(call), nameImm: loadName });
-    text += `${`${slot}`.padStart(4)}: ${shown}\n`;
-    slot += insn.high === undefined ? 1 : 2;
+  for (const { insn, text: shown, signature, source } of dumpInsns(token, prog, options)) {
+    if (signature !== undefined) text += `${signature}:\n`;
+    if (source !== undefined) text += `; ${source.text.trimStart()}${options.places ? placeText(source) : ""}\n`;
+    text += `${`${insn}`.padStart(4)}: ${shown}\n`;
   }
   return text;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-export { btfOfProgram, type DumpOptions } from "./dump.ts";
+export { btfOfProgram, type DumpedInsn, dumpInsns, type DumpOptions } from "./dump.ts";
 export { type FunctionAt, functionsOf, type LineAt, linesOf } from "./lines.ts";
 export { type ProgFlag, progFlags, type ProgramBtf, type ProgramOptions, type ProgramTarget } from "./load_options.ts";
 export {

@@ -16,7 +16,7 @@ import {
 import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { Counter } from "./_counter.ts";
-import { place, type RootToken, rootToken, simpleProg, trying } from "./_objects.ts";
+import { place, type RootToken, rootToken } from "./_objects.ts";
 import { CLANG, compileUsdt, Probed } from "./_probed.ts";
 import { notes } from "./_tracing.ts";
 
@@ -201,7 +201,7 @@ kernelTest("attachUsdt() writes the specs that libbpf writes", {
 });
 
 kernelTest("attachUsdt() attaches to all places with one link, each with the number of its spec", {
-  needs: [trying((token) => simpleProg(token, "kprobe", { expectedAttachType: "trace_uprobe_multi" }))],
+  needs: [kernelSince("6.6")],
   tools: [CLANG],
 }, async () => {
   const token = rootToken();

@@ -212,6 +212,11 @@ export class FakeKernel implements Kernel, Disposable {
     return target.length;
   }
 
+  mount(_source: string, target: string, type: string): number {
+    this.log.push(`mount ${type} ${target}`);
+    return 0;
+  }
+
   unlink(path: string): number {
     this.log.push(`unlink ${path}`);
     return 0;

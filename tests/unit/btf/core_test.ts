@@ -104,6 +104,7 @@ const RESULT: CoreResult = {
   access: undefined,
   sizeMatters: false,
   target: undefined,
+  matches: [],
   text: "<byte_off> [2] struct s.b (0:1 @ offset 4)",
 };
 const insns = (...bytes: number[]): Uint8Array => new Uint8Array(bytes);

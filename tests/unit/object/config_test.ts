@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Btf, BtfBuilder } from "../../../btf/mod.ts";
 import { parseFunction, parsePattern, parseUprobe, parseUsdt } from "../../../object/_attach_targets.ts";
-import { ConfigWriter, parseConfig } from "../../../object/_kernel_config.ts";
+import { parseConfig } from "../../../features/kernel_config.ts";
+import { ConfigWriter } from "../../../object/_kernel_config.ts";
 import type { ExternSpec } from "../../../object/mod.ts";
 
 /** Externs of all types that a configuration can have, one after the other. */

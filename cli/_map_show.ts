@@ -1,0 +1,116 @@
+/**
+ * Maps as `map show` has them.
+ *
+ * @module
+ */
+
+import type { MapInfo } from "../cmds/info.ts";
+import { objGetInfoByFd } from "../cmds/obj.ts";
+import type { Fd } from "../ffi/fd.ts";
+import { type ProgType, progTypes } from "../uapi/enums.gen.ts";
+import { fdinfoOf, findHolders, type Holder, holdersText } from "./_holders.ts";
+import type { Writable } from "./_json.ts";
+import { findPins } from "./_pins.ts";
+import type { Session } from "./_session.ts";
+import { safe } from "./_style.ts";
+
+/** A map, and what is known of it from elsewhere. */
+export interface ShownMap {
+  /** What the kernel tells. */
+  readonly info: MapInfo;
+  /** Bytes that count against RLIMIT_MEMLOCK, or against the cgroup. */
+  readonly memlock: number | undefined;
+  /** Whether user space may no longer write it; undefined where the kernel does not tell. */
+  readonly frozen: boolean | undefined;
+  /** The type of the programs in it, of prog arrays. */
+  readonly ownerProgType: ProgType | number | undefined;
+  /** Whether those are compiled. */
+  readonly ownerJited: boolean | undefined;
+  /** Where it is pinned; empty where that was not asked for. */
+  readonly pinned: readonly string[];
+  /** Which processes hold it. */
+  readonly pids: readonly Holder[];
+}
+
+function progTypeName(number: number): ProgType | number {
+  return (Object.keys(progTypes) as ProgType[]).find((name) => progTypes[name] === number) ?? number;
+}
+
+/** Looks at maps for one answer. */
+export class MapViewer {
+  readonly #session: Session;
+  #holders: Map<number, Holder[]> | undefined;
+  #pins: Map<number, string[]> | undefined;
+
+  /** Looks at maps. */
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** What is shown of a map. */
+  look(fd: Fd, info?: MapInfo): ShownMap {
+    const { token, options } = this.#session;
+    info ??= objGetInfoByFd(token, fd, { kind: "map" });
+    this.#holders ??= findHolders("map");
+    if (options.bpffs) this.#pins ??= findPins(token, "map");
+    const fields = fdinfoOf(fd.fd);
+    const number = (name: string): number | undefined =>
+      fields.get(name) === undefined ? undefined : Number(fields.get(name));
+    const owner = info.type === "prog_array" ? number("owner_prog_type") : undefined;
+    const jited = info.type === "prog_array" ? number("owner_jited") : undefined;
+    const frozen = number("frozen");
+    return {
+      info,
+      memlock: number("memlock"),
+      frozen: frozen === undefined ? undefined : frozen !== 0,
+      ownerProgType: owner === undefined ? undefined : progTypeName(owner),
+      ownerJited: jited === undefined ? undefined : jited !== 0,
+      pinned: this.#pins?.get(info.id) ?? [],
+      pids: this.#holders.get(info.id) ?? [],
+    };
+  }
+}
+
+/** A map in bpftool's JSON. */
+export function mapJson({ info, memlock, frozen, ownerProgType, ownerJited, pinned, pids }: ShownMap): Writable {
+  return {
+    id: info.id,
+    type: info.type,
+    name: info.name === "" ? undefined : info.name,
+    flags: info.flags,
+    bytes_key: info.keySize,
+    bytes_value: info.valueSize,
+    max_entries: info.maxEntries,
+    bytes_memlock: memlock,
+    owner_prog_type: ownerProgType,
+    owner_jited: ownerJited,
+    frozen: frozen === undefined ? undefined : Number(frozen),
+    btf_id: info.btfId > 0 ? info.btfId : undefined,
+    pinned: pinned.length > 0 ? pinned : undefined,
+    pids: pids.length > 0 ? pids.map(({ pid, comm }) => ({ pid, comm })) : undefined,
+  };
+}
+
+/** A map for people, as bpftool prints it. */
+export function mapText(shown: ShownMap, { style, output }: Session): string {
+  const { info, memlock, frozen, ownerProgType, ownerJited, pinned, pids } = shown;
+  const type = typeof info.type === "number" ? `type ${info.type}` : info.type;
+  const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
+  let text = `${id}: ${style.type(type)}  `;
+  if (info.name !== "") text += `name ${style.name(safe(info.name))}  `;
+  text += `flags 0x${info.flags.toString(16)}\n`;
+  text += `\tkey ${info.keySize}B  value ${info.valueSize}B  max_entries ${info.maxEntries}`;
+  if (memlock !== undefined) text += `  memlock ${memlock}B`;
+  if (ownerProgType !== undefined || ownerJited !== undefined) {
+    text += "\n\t";
+    if (ownerProgType !== undefined) text += `owner_prog_type ${ownerProgType}  `;
+    if (ownerJited !== undefined) text += `owner${ownerJited ? "" : " not"} jited`;
+  }
+  for (const path of pinned) text += `\n\tpinned ${safe(path)}`;
+  if (frozen || info.btfId > 0) {
+    const parts = [...(info.btfId > 0 ? [`btf_id ${info.btfId}`] : []), ...(frozen ? ["frozen"] : [])];
+    text += `\n\t${parts.join("  ")}`;
+  }
+  if (pids.length > 0) text += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
+  return `${text}\n`;
+}
