@@ -27,15 +27,39 @@ function kindOf(link: string | undefined): string | undefined {
   return found?.[2] ?? found?.[1];
 }
 
+/** What is known of an object by whoever holds it. */
+export interface Held {
+  /** The processes, each once, in the order of their numbers. */
+  readonly holders: Holder[];
+  /** What /proc shows of one of their descriptors. */
+  readonly fields: Fields;
+}
+
+/** What /proc shows of a descriptor: a field by its name. */
+export interface Fields {
+  /** The text of a field. */
+  get(name: string): string | undefined;
+}
+
+function fieldsOf(text: string): Fields {
+  return {
+    get: (name) => {
+      const start = text.indexOf(`\n${name}:\t`);
+      if (start < 0) return undefined;
+      const end = text.indexOf("\n", start + 1);
+      return text.slice(start + name.length + 3, end < 0 ? undefined : end);
+    },
+  };
+}
+
 /**
- * Looks for the holders of objects of one kind, in the descriptors of all processes.
+ * Looks for the holders of objects of one kind, in the descriptors of all other processes.
  *
  * @param kind The kind.
- * @returns The holders by the objects' ids, each process once, in the order of their numbers.
+ * @returns The holders by the objects' ids.
  */
-export function findHolders(kind: HeldKind): Map<number, Holder[]> {
-  const holders = new Map<number, Holder[]>();
-  const idLine = new RegExp(`^${kind}_id:\\s*(\\d+)`, "m");
+export function findHeld(kind: HeldKind): Map<number, Held> {
+  const found = new Map<number, Held>();
   const pids = listKernelDirectory("/proc").map(({ name }) => Number(name)).filter((pid) => pid > 0);
   for (const pid of pids.sort((one, other) => one - other)) {
     // What this process holds is held to be looked at.
@@ -48,31 +72,29 @@ export function findHolders(kind: HeldKind): Map<number, Holder[]> {
     using infos = KernelDirectory.tryOpen(`/proc/${pid}/fdinfo`);
     const comm = tryReadKernelText(`/proc/${pid}/comm`) ?? "";
     for (const { name } of held) {
-      const id = idLine.exec(infos?.text(name) ?? "")?.[1];
+      const fields = fieldsOf(infos?.text(name) ?? "");
+      const id = fields.get(`${kind}_id`);
       if (id === undefined) continue;
-      const list = holders.get(Number(id)) ?? [];
-      holders.set(Number(id), list);
-      if (list.at(-1)?.pid !== pid) list.push({ pid, comm });
+      const known = found.get(Number(id));
+      if (known === undefined) found.set(Number(id), { holders: [{ pid, comm }], fields });
+      else if (known.holders.at(-1)?.pid !== pid) known.holders.push({ pid, comm });
     }
   }
-  return holders;
+  return found;
+}
+
+/** The holders of objects of one kind, by the objects' ids. */
+export function findHolders(kind: HeldKind): Map<number, readonly Holder[]> {
+  return new Map([...findHeld(kind)].map(([id, { holders }]) => [id, holders]));
 }
 
 /** The directory of this process's descriptors, open for as long as it lives. */
 let ownInfos: KernelDirectory | undefined;
 
 /** What /proc/self/fdinfo shows of a descriptor of this process: a field by its name. */
-export function fdinfoOf(fd: number): { get(name: string): string | undefined } {
+export function fdinfoOf(fd: number): Fields {
   ownInfos ??= KernelDirectory.tryOpen("/proc/self/fdinfo");
-  const text = ownInfos?.text(`${fd}`) ?? "";
-  return {
-    get: (name) => {
-      const start = text.indexOf(`\n${name}:\t`);
-      if (start < 0) return undefined;
-      const end = text.indexOf("\n", start + 1);
-      return text.slice(start + name.length + 3, end < 0 ? undefined : end);
-    },
-  };
+  return fieldsOf(ownInfos?.text(`${fd}`) ?? "");
 }
 
 /** Holders as text: `bpftool(7), systemd(1)`. */
