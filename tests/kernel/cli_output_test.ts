@@ -1,25 +1,13 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes } from "@std/assert";
-import { bpf } from "../../cli/main.ts";
 import { Program } from "../../progs/mod.ts";
 import { kernelSince, kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { hashMap, place, returning, rootToken } from "./_objects.ts";
+import { OBJECTS, type Result, shown } from "./_cli.ts";
 
 const OPTIONS: KernelTestOptions = { needs: ["btf", "bpffs"] };
-const OBJECTS = decodeURIComponent(new URL("../testdata/objects/", import.meta.url).pathname);
 
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ours(args: readonly string[], terminal = false): Promise<Result> {
-  let [out, err] = ["", ""];
-  const output = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-  const code = await bpf(args, { ...output, terminal, colours: terminal });
-  return { code, out, err };
-}
+const ours = (args: readonly string[], terminal = false): Promise<Result> => shown(args, terminal);
 
 // deno-lint-ignore no-control-regex
 const COLOURS = /\x1b\[\d*m/g;
