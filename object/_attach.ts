@@ -20,11 +20,7 @@ export function attachAll(token: AnyToken, spec: ObjectSpec, loaded: Loaded, opt
   using stack = new DisposableStack();
   const links = new Map<string, AnyAttachment>();
   const left: string[] = [];
-  const mapOf = (name: string): FdSource => {
-    const map = loaded.maps.get(name);
-    if (map === undefined) throw new TypeError(`Cannot use map: the object has no map "${name}"`);
-    return map.fd;
-  };
+  const mapOf = (name: string): FdSource | undefined => loaded.maps.get(name)?.fd;
   for (const [name, prog] of loaded.programs) {
     const program = spec.programs[name];
     const { def, autoattach } = program;

@@ -56,8 +56,8 @@ export interface AttachContext {
   readonly spec: ProgramSpec;
   readonly place: AttachPlace;
   readonly tracefs: string | undefined;
-  /** A map of the object's. */
-  mapOf(name: string): FdSource;
+  /** A map of the object's; undefined where it has none of the name. */
+  mapOf(name: string): FdSource | undefined;
 }
 
 /** Attaches; undefined where neither the section nor the caller says where. */
@@ -113,14 +113,17 @@ const uprobeMulti = (how: "returns" | "session" | "entry"): Method => ({ token, 
   return attachUprobeMulti(token, prog, { path, ...functions, ...options });
 };
 
-const usdt: Method = ({ token, prog, spec, place, tracefs }) => {
+const usdt: Method = ({ token, prog, spec, place, tracefs, mapOf }) => {
   const named = spec.target === undefined ? undefined : parseUsdt(spec.section, spec.target);
   const { pid, cookie, probe: mode } = place;
   const path = place.path ?? named?.path;
   const provider = place.provider ?? named?.provider;
   const name = place.function ?? named?.name;
   if (path === undefined || provider === undefined || name === undefined) return undefined;
-  return attachUsdt(token, prog, { path, provider, name, pid, cookie, mode, tracefs });
+  // The maps of usdt.bpf.h, by which programs read arguments: others have none of these.
+  const specs = mapOf("__bpf_usdt_specs");
+  const maps = specs === undefined ? undefined : { specs, ipToSpecId: mapOf("__bpf_usdt_ip_to_spec_id") };
+  return attachUsdt(token, prog, { path, provider, name, pid, cookie, mode, tracefs, maps });
 };
 
 const tracing: Method = ({ token, prog, spec, place }) => {
@@ -171,6 +174,7 @@ const cgroup: Method = ({ token, prog, spec, place }) => {
 const sockmap: Method = ({ token, prog, spec, place, mapOf }) => {
   if (place.map === undefined) return undefined;
   const map = typeof place.map === "string" ? mapOf(place.map) : place.map;
+  if (map === undefined) throw new TypeError(`Cannot use map: the object has no map "${place.map}"`);
   const attachType = (place.attachType ?? spec.expectedAttachType) as SockmapAttachType | undefined;
   if (attachType === undefined) {
     throw new TypeError(

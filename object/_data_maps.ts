@@ -94,7 +94,7 @@ export function structOpsMaps(
     const id = btf?.find("datasec", section.name);
     const datasec = id === undefined ? undefined : btf!.type(id);
     if (btf === undefined || datasec?.kind !== "datasec") throw malformedObject(section, 0, "its structs have no BTF");
-    const relocations = elf.relocations(section);
+    const relocations = elf.relocations(section).toSorted((a, b) => a.offset - b.offset);
     return datasec.vars.map(({ typeId, offset }) => {
       const variable = btf.type(typeId);
       const struct = variable.kind === "var" ? btf.composite(variable.typeId) : undefined;
@@ -104,10 +104,11 @@ export function structOpsMaps(
       }
       if (offset + struct.size > section.data.length) throw fail(`${variable.name} ends past the section`);
       const programs = emptyRecord<string>();
-      for (const relocation of relocations) {
+      const byPlace = new Map(struct.members.map((member) => [member.bitsOffset, member]));
+      for (let index = firstFrom(relocations, offset); relocations[index]?.offset < offset + struct.size; index++) {
+        const relocation = relocations[index];
         const within = relocation.offset - offset;
-        if (within < 0 || within >= struct.size) continue;
-        const member = struct.members.find(({ bitsOffset }) => bitsOffset === 8 * within);
+        const member = byPlace.get(8 * within);
         const symbol = elf.symbols[relocation.symbol];
         if (member === undefined || member.name === "") throw fail(`${variable.name} has no member at ${within}`);
         if (symbol?.type !== "func") throw fail(`${variable.name}.${member.name} is no program of the object`);
@@ -127,4 +128,15 @@ export function structOpsMaps(
       });
     });
   });
+}
+
+/** The first of some things, by place, that is at a place or after it. */
+function firstFrom(sorted: readonly { readonly offset: number }[], offset: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle].offset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -105,9 +105,13 @@ export class FunctionReader {
   read(places: Places, coreRelos: ReadonlyMap<string, readonly BtfCoreRelo[]>, btf: Btf | undefined): FunctionSpec[] {
     const relocations = this.#drafts.map((): Relocation[] => []);
     const relos = this.#drafts.map((): BtfCoreRelo[] => []);
+    const named = new Set<string>();
     for (const section of this.#sections.values()) {
       for (const relocation of this.#elf.relocations(section)) this.#place(section, relocation, places, relocations);
       const functions = this.#bySection.get(section.index)!;
+      // Of several sections of a name the first one is meant.
+      if (named.has(section.name)) continue;
+      named.add(section.name);
       for (const relo of functions.length === 0 ? [] : coreRelos.get(section.name) ?? []) {
         if (relo.insnOff % SLOT !== 0 || relo.insnOff >= section.data.length) {
           throw malformedObject(section, 0, `a CO-RE relocation is at ${relo.insnOff}, where no instruction is`);
@@ -119,6 +123,7 @@ export class FunctionReader {
     }
     const localCalls = this.#drafts.map((draft, number) => this.#localCalls(draft, relocations[number]));
     const callbacks = btf === undefined ? new Map<number, string>() : exceptionCallbacks(btf);
+    const byName = new Map(this.#drafts.map(({ symbol }, number) => [symbol.name, number]));
     return this.#drafts.map(({ symbol, section, start, insns }, number) => {
       const all = [...relocations[number], ...localCalls[number]].sort((a, b) => a.insn - b.insn);
       const { visibility, binding } = symbol;
@@ -129,16 +134,9 @@ export class FunctionReader {
         ...{ start, insns, relocations: all, coreRelos: relos[number].sort((a, b) => a.insnOff - b.insnOff) },
         local: binding === "local",
         hidden: binding !== "local" && (visibility === "hidden" || visibility === "internal"),
-        exceptionCallback: this.#callbackOf(symbol.name, callbacks, btf),
+        exceptionCallback: callbackOf(symbol.name, callbacks, byName, btf),
       };
     });
-  }
-
-  #callbackOf(name: string, callbacks: ReadonlyMap<number, string>, btf: Btf | undefined): number | undefined {
-    if (callbacks.size === 0) return undefined;
-    const wanted = callbacks.get(btf!.find("func", name) ?? 0);
-    const found = wanted === undefined ? -1 : this.#drafts.findIndex(({ symbol }) => symbol.name === wanted);
-    return found < 0 ? undefined : found;
   }
 
   /** One relocation: what the instruction and the symbol say together. */
@@ -259,4 +257,16 @@ function exceptionCallbacks(btf: Btf): Map<number, string> {
     if (tag.kind === "decl_tag" && tag.componentIdx === -1) found.set(tag.typeId, tag.name.slice(CALLBACK_TAG.length));
   }
   return found;
+}
+
+/** The function that is called where another one throws. */
+function callbackOf(
+  name: string,
+  callbacks: ReadonlyMap<number, string>,
+  byName: ReadonlyMap<string, number>,
+  btf: Btf | undefined,
+): number | undefined {
+  if (callbacks.size === 0) return undefined;
+  const wanted = callbacks.get(btf!.find("func", name) ?? 0);
+  return wanted === undefined ? undefined : byName.get(wanted);
 }

@@ -13,6 +13,8 @@ import type { FunctionSpec, Relocation } from "./spec.ts";
 
 /** Slots that a program may have: BPF_COMPLEXITY_LIMIT_INSNS. */
 const MAX_SLOTS = 1_000_000;
+/** Slots that all programs of an object may have together: each has copies of the functions that it calls. */
+const MAX_TOTAL = 1 << 24;
 
 /** What an instruction of a linked program has yet to be given; `insn` counts from the program's first slot. */
 export type OpenRelocation = Exclude<Relocation, { kind: "call" | "func" }>;
@@ -44,6 +46,7 @@ export class Linker {
   readonly #functions: readonly FunctionSpec[];
   readonly #code: (number: number) => Uint8Array;
   readonly #records: ExtRecords;
+  #total = 0;
 
   /**
    * Makes a linker.
@@ -63,10 +66,16 @@ export class Linker {
    *
    * @param number The number of its function.
    * @returns The program.
-   * @throws {RangeError} Where it is larger than any kernel takes.
+   * @throws {RangeError} Where it is larger than any kernel takes, or all that were linked are too large together.
    */
   link(number: number): LinkedProgram {
     const { placed, order, length } = this.#place(number);
+    this.#total += length;
+    if (this.#total > MAX_TOTAL) {
+      throw new RangeError(
+        `Cannot link ${this.#functions[number].name}: all programs come to more than ${MAX_TOTAL} instructions`,
+      );
+    }
     const insns = allocate(length * SLOT);
     const view = new DataView(insns.buffer);
     const open: OpenRelocation[] = [];
@@ -160,11 +169,16 @@ function recordsIn({ size, bytes }: RawRecords, from: number, to: number): Uint8
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const count = bytes.length / size;
   const slot = (index: number): number => view.getUint32(index * size, LITTLE_ENDIAN) / SLOT;
-  let first = 0;
-  while (first < count && slot(first) < from) first++;
-  let last = first;
-  while (last < count && slot(last) < to) last++;
-  return bytes.subarray(first * size, last * size);
+  const firstFrom = (wanted: number): number => {
+    let [low, high] = [0, count];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (slot(middle) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  return bytes.subarray(firstFrom(from) * size, firstFrom(to) * size);
 }
 
 function isOpen(relocation: Relocation): relocation is OpenRelocation {

@@ -15,6 +15,8 @@ const POINTER = 8;
 /** Bytes of what stands in the values of maps of maps and program arrays. */
 const DESCRIPTOR = 4;
 const PIN_BY_NAME = 1;
+/** Attributes that a map may have: more than there are. */
+const MAX_ATTRIBUTES = 64;
 
 const MAPS_OF_MAPS: ReadonlySet<MapType | number> = new Set<MapType | number>(["array_of_maps", "hash_of_maps"]);
 
@@ -116,6 +118,9 @@ export class MapDefReader {
   #definition(name: string, typeId: number, at: number, isInner: boolean): Draft {
     const struct = this.#btf.composite(typeId);
     const fail = (reason: string): SyntaxError => this.#fail(at, `map ${name}: ${reason}`);
+    if (struct !== undefined && struct.members.length > MAX_ATTRIBUTES) {
+      throw fail(`it has ${struct.members.length} attributes, more than there are`);
+    }
     if (struct?.kind !== "struct") throw fail(`it is a ${this.#btf.kindOf(this.#btf.resolve(typeId))}, and no struct`);
     const draft: Draft = { ...emptyDefinition(), pinByName: false, inner: undefined, valuesAt: undefined };
     struct.members.forEach((member, index) => {
@@ -233,8 +238,11 @@ function agreed(known: number, size: number | undefined, what: string, fail: (re
 /** What stands in the slots of maps from the start, by the relocations of their section. */
 export function readSlots(elf: Elf, section: ElfSection, maps: readonly PlacedMap[]): Map<string, SlotSpec[]> {
   const bySlot = new Map<string, SlotSpec[]>();
+  const sorted = maps.toSorted((a, b) => a.offset - b.offset);
+  const byOffset = new Map(maps.map((one) => [one.offset, one.spec.name]));
   for (const { offset, symbol } of elf.relocations(section)) {
-    const map = maps.find((one) => offset >= one.offset && offset < one.offset + one.size);
+    const before = lastBefore(sorted, offset);
+    const map = before !== undefined && offset < before.offset + before.size ? before : undefined;
     const target = elf.symbols[symbol];
     const fail = (reason: string): SyntaxError => malformedObject(section, offset, reason);
     if (map?.valuesAt === undefined) throw fail("a relocation is in no map's values");
@@ -242,7 +250,7 @@ export function readSlots(elf: Elf, section: ElfSection, maps: readonly PlacedMa
     if (within < 0 || within % POINTER !== 0) throw fail(`map ${map.spec.name}: a relocation is in no slot`);
     const isMap = map.spec.type !== "prog_array";
     const name = isMap
-      ? maps.find((one) => target?.sectionIndex === section.index && one.offset === target.value)?.spec.name
+      ? target?.sectionIndex === section.index ? byOffset.get(target.value) : undefined
       : target?.type === "func"
       ? target.name
       : undefined;
@@ -254,4 +262,15 @@ export function readSlots(elf: Elf, section: ElfSection, maps: readonly PlacedMa
     slots.push({ index: within / POINTER, name });
   }
   return bySlot;
+}
+
+/** The last of some things, by place, that begins at a place or before it. */
+export function lastBefore<T extends { readonly offset: number }>(sorted: readonly T[], offset: number): T | undefined {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle].offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low === 0 ? undefined : sorted[low - 1];
 }

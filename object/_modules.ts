@@ -11,10 +11,15 @@ export interface ModuleBtf {
   readonly btf: Btf;
 }
 
+/** The kernel's types are read once a process: whoever loads one object loads others. */
+let kept: Btf | undefined;
+
 /** The kernel's own types; undefined where it has none. */
 export function tryKernelBtf(module?: string): Btf | undefined {
   try {
-    return kernelBtf(module);
+    const btf = kernelBtf(module);
+    if (module === undefined) kept = btf;
+    return module === undefined ? kept : btf;
   } catch (error) {
     if (error instanceof NotSupportedError) return undefined;
     throw error;

@@ -1,6 +1,7 @@
 /** What the sections of an object are for, by their names and types, as libbpf sorts them. */
 
 import type { Elf, ElfSection } from "../elf/mod.ts";
+import { malformedObject } from "./_malformed.ts";
 import type { MapKind } from "./spec.ts";
 
 const SHT_PROGBITS = 1;
@@ -49,6 +50,13 @@ function dataKind({ name, type }: ElfSection): MapKind | undefined {
 export function sortSections(elf: Elf): ObjectSections {
   const filled = elf.sections.filter(({ size, type }) => size > 0 && (type === SHT_PROGBITS || type === SHT_NOBITS));
   const named = (name: string): ElfSection | undefined => filled.find((section) => section.name === name);
+  const seen = new Set<string>();
+  for (const section of filled) {
+    const { name } = section;
+    if (dataKind(section) === undefined && !STRUCT_OPS.test(name)) continue;
+    if (seen.has(name)) throw malformedObject(section, 0, "there is another section of the name");
+    seen.add(name);
+  }
   const isCode = ({ type, flags }: ElfSection): boolean => type === SHT_PROGBITS && (flags & SHF_EXECINSTR) !== 0;
   return {
     code: filled.filter(isCode),

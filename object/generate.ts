@@ -96,8 +96,10 @@ class ModuleWriter {
 
   /** The variables of a section, as the members of an interface. */
   variables(map: MapSpec): string[] {
-    return variablesOf(this.#btf, map).flatMap(({ name, typeId }, index, all) => {
-      if (all.findIndex((other) => other.name === name) !== index) return [];
+    const seen = new Set<string>();
+    return variablesOf(this.#btf, map).flatMap(({ name, typeId }) => {
+      if (seen.has(name)) return [];
+      seen.add(name);
       const type = this.typeOf(typeId, "");
       return type === "" ? [] : [`    ${property(name)}: ${type};`];
     });

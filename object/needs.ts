@@ -73,14 +73,14 @@ function sinceIn<N extends string>(
   return value === undefined ? undefined : table[value as N];
 }
 
-/** A program as it is before it knows the kernel. */
-function rawCode(spec: ObjectSpec, program: ProgramSpec): ReturnType<Linker["link"]> {
-  return new Linker(spec.functions, (number) => spec.functions[number].insns, NO_RECORDS).link(program.function);
+/** Links programs as they are before they know the kernel. */
+export function rawLinker({ functions }: ObjectSpec): Linker {
+  return new Linker(functions, (number) => functions[number].insns, NO_RECORDS);
 }
 
 /** What a program asks of the permission rules. */
-export function programRequest(spec: ObjectSpec, program: ProgramSpec): PermissionRequest {
-  const { insns, open } = rawCode(spec, program);
+export function programRequest(program: ProgramSpec, linker: Linker): PermissionRequest {
+  const { insns, open } = linker.link(program.function);
   const { helpers, features } = scanProgram(insns);
   const callsKernel = open.some(({ kind }) => kind === "kfunc") && !features.includes("kfuncs");
   return {
@@ -93,10 +93,11 @@ export function programRequest(spec: ObjectSpec, program: ProgramSpec): Permissi
 export function loadRequests(spec: ObjectSpec): PermissionRequest[] {
   const maps = Object.values(spec.maps).filter(({ autocreate }) => autocreate);
   const programs = Object.values(spec.programs).filter(({ autoload }) => autoload);
+  const linker = rawLinker(spec);
   return [
     ...(spec.btf === undefined ? [] : [{ command: "btf_load" as const }]),
     ...maps.map(({ type, flags }) => ({ command: "map_create" as const, mapType: type, mapFlags: flags })),
-    ...programs.map((program) => programRequest(spec, program)),
+    ...programs.map((program) => programRequest(program, linker)),
   ];
 }
 
@@ -105,10 +106,11 @@ export function loadRequests(spec: ObjectSpec): PermissionRequest[] {
  *
  * @param spec The object.
  * @param program The program.
+ * @param linker What puts it together with the functions that it calls.
  * @returns What it needs.
  */
-export function programNeeds(spec: ObjectSpec, program: ProgramSpec): ProgramNeeds {
-  const { insns, open, functions } = rawCode(spec, program);
+function programNeeds(spec: ObjectSpec, program: ProgramSpec, linker: Linker): ProgramNeeds {
+  const { insns, open, functions } = linker.link(program.function);
   const numbers = [...scanProgram(insns).helpers];
   const maps = open.flatMap((one) => one.kind === "map" || one.kind === "data" ? [one.map] : []);
   const kfuncs = open.flatMap((one) => one.kind === "kfunc" ? [spec.externs[one.extern].name] : []);
@@ -133,7 +135,8 @@ export function programNeeds(spec: ObjectSpec, program: ProgramSpec): ProgramNee
  */
 export function objectNeeds(spec: ObjectSpec): ObjectNeeds {
   const wanted = Object.values(spec.programs).filter(({ autoload }) => autoload);
-  const programs = Object.fromEntries(wanted.map((program) => [program.name, programNeeds(spec, program)]));
+  const linker = rawLinker(spec);
+  const programs = Object.fromEntries(wanted.map((program) => [program.name, programNeeds(spec, program, linker)]));
   const missing = loadRequests(spec).flatMap((request) => refusal(request, NOBODY)?.missing ?? []);
   return {
     capabilities: [...new Set(missing)].sort(),

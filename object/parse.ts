@@ -206,7 +206,11 @@ function eventTypeOf(btf: Btf | undefined, { name, type, kind }: MapSpec): strin
 
 function coreRelosBySection(ext: BtfExt): Map<string, BtfCoreRelo[]> {
   const found = new Map<string, BtfCoreRelo[]>();
-  for (const { section, records } of ext.coreRelo) found.set(section, [...found.get(section) ?? [], ...records]);
+  for (const { section, records } of ext.coreRelo) {
+    const known = found.get(section);
+    if (known === undefined) found.set(section, [...records]);
+    else for (const record of records) known.push(record);
+  }
   return found;
 }
 

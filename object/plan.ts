@@ -10,7 +10,7 @@ import type { AnyToken, Verdict } from "../tokens/token.ts";
 import { pinPathOf } from "./_create_maps.ts";
 import { structOpsUsers } from "./_struct_ops.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { programRequest } from "./needs.ts";
+import { programRequest, rawLinker } from "./needs.ts";
 import type { ObjectSpec } from "./spec.ts";
 
 /** One step of loading an object. */
@@ -75,9 +75,10 @@ export function planObject(token: AnyToken, spec: ObjectSpec, options: LoadOptio
     if (map.inner !== undefined && map.slots.length > 0) add("fill map", map.name, { command: "map_update_elem" });
   }
   const users = structOpsUsers(spec);
+  const linker = rawLinker(spec);
   for (const program of Object.values(spec.programs)) {
     if (users.get(program.name) ?? program.autoload) {
-      add("load program", program.name, programRequest(spec, program), program.section);
+      add("load program", program.name, programRequest(program, linker), program.section);
     }
   }
   for (const map of Object.values(spec.maps)) {

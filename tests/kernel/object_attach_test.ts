@@ -2,11 +2,12 @@ import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { NotSupportedError } from "../../errors.ts";
 import { hasAttachType, hasProgType } from "../../features/mod.ts";
 import { type Attachment, IterLink, Link } from "../../links/mod.ts";
-import type { BpfObject } from "../../object/mod.ts";
+import { BpfObject } from "../../object/mod.ts";
 import type { AttachType } from "../../uapi/enums.gen.ts";
 import { kernelSince, kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { eventually, makeCgroup, type RootToken, rootToken, trying, veth } from "./_objects.ts";
+import { CLANG, compileUsdt, Probed } from "./_probed.ts";
 import { sendUdp } from "./_sockets.ts";
 import { testObject } from "./_object_files.ts";
 
@@ -50,7 +51,7 @@ kernelTest(
       await eventually(() => {
         sendUdp([10, 9, 9, 2]);
         return hit(object, "xdp") && hit(object, "tcx") && hit(object, "tc");
-      }, 5000 * SLOWNESS),
+      }, 5000),
     );
     assertThrows(() => object.attach(token, { places: { on_egress: { cgroup: "/" } } }), TypeError, "no program");
   },
@@ -174,6 +175,42 @@ function fromLibc(name: "getpid" | "getppid"): number {
   library.close();
   return result;
 }
+
+kernelTest("BpfObject.attach() attaches to a hook of the security modules", {
+  needs: ["btf", () => hasAttachType(rootToken(), "lsm_mac") === true ? undefined : "no lsm_mac"],
+}, () => {
+  const read = (): void => void Deno.readTextFileSync("/proc/self/comm");
+  assertGreater(probed(rootToken(), "on_open", read), 0n);
+});
+
+kernelTest("BpfObject.attach() attaches to functions of a library by a pattern", {
+  needs: ["btf", () => hasAttachType(rootToken(), "trace_uprobe_multi") === true ? undefined : "no uprobe.multi"],
+}, () => {
+  assertGreater(probed(rootToken(), "in_many", () => assertEquals(fromLibc("getppid"), Deno.ppid)), 0n);
+});
+
+kernelTest("BpfObject.attach() tells a program the arguments of a USDT probe, and its cookie", {
+  needs: ["btf", kernelSince("5.15"), trying((token) => probed(token, "in_user", () => {}))],
+  tools: [CLANG, "cc"],
+}, async () => {
+  const token = rootToken();
+  await using program = await Probed.start();
+  const { object: path } = await compileUsdt(program.folder);
+  using object = BpfObject.parse(await Deno.readFile(path), { name: "usdt" });
+  object.load(token);
+  const where = { path: program.path, provider: "probed", function: "arguments", cookie: 77n, pid: program.pid };
+  using links = object.attach(token, { places: { seen: where } });
+  assertEquals([Object.keys(links.links), links.left], [["seen"], []]);
+  const [round] = await program.round();
+  const { runs, count, cookie, arguments: seen } = object.maps.seen_map.get(0) as Record<string, bigint> & {
+    arguments: bigint[];
+  };
+  assertEquals([runs, count, cookie], [1n, 6n, 77n]);
+  assertEquals(seen.slice(0, 3), [BigInt(round), BigInt(-5 - round), 65000n]);
+  links.close();
+  await program.round();
+  assertEquals((object.maps.seen_map.get(0) as { runs: bigint }).runs, 1n);
+});
 
 const anySyscall = trying((token) => probed(token, "at_syscall", () => {}));
 

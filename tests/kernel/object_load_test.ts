@@ -1,4 +1,4 @@
-import { assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertGreater, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
 import { gunzipSync } from "node:zlib";
 import type { BtfTypeOf } from "../../btf/mod.ts";
 import { NotSupportedError, VerifierError } from "../../errors.ts";
@@ -327,3 +327,58 @@ kernelTest("BpfObject lets go of all where loading fails, and when its token is 
   assertThrows(() => broken.load(token), TypeError, "it is loaded already");
   assertGreater(broken.maps.hists.fd, 2);
 });
+
+kernelTest("BpfObject.load() takes kinds of BTF out that the kernel does not know", OPTIONS, () => {
+  using object = testObject("kinds");
+  object.load(rootToken());
+  assertEquals(object.progs.look.run({ data: new Uint8Array(64) }).returnValue, 2);
+  const value = object.maps.tagged.get(1) as Record<string, unknown>;
+  assertEquals([value.wide, value.negative], ["WIDE_TOP", "LOWEST"]);
+  assertEquals(object.data.get("wide"), "WIDE_TOP");
+});
+
+kernelTest("BpfObject.load() appends what is called after an exception", { needs: ["btf", kernelSince("6.7")] }, () => {
+  const token = rootToken();
+  using object = testObject("throws");
+  try {
+    object.load(token);
+  } catch (error) {
+    // Kernels that cannot unwind their own stack have no exceptions.
+    if (!(error instanceof VerifierError) || !/JIT does not support calling kfunc bpf_throw/.test(error.log)) {
+      throw error;
+    }
+    return;
+  }
+  const run = (name: string, size: number): number =>
+    object.progs[name].run({ data: new Uint8Array(size) }).returnValue;
+  assertEquals([run("throwing", 64), run("throwing", 200)], [64, 300]);
+  assertEquals([run("plain", 64), run("plain", 200)], [64, 200]);
+  assertEquals(object.needs.programs.throwing.functions, ["check", "caught"]);
+});
+
+kernelTest(
+  "BpfObject.load() makes variables of which each CPU has its own, where the kernel lets programs reach them",
+  OPTIONS,
+  () => {
+    using object = testObject("percpu");
+    assertEquals(object.variables(".percpu").get(), { hits: 3n });
+    object.variables(".percpu").set({ hits: 5n });
+    assertEquals([object.spec.maps[".percpu"].type, object.spec.maps[".percpu.named"].type], [
+      "percpu_array",
+      "percpu_array",
+    ]);
+    try {
+      object.load(rootToken());
+    } catch (error) {
+      assertInstanceOf(error, VerifierError);
+      assertMatch(error.log, /no direct value access support for this map type/);
+      return;
+    }
+    assertEquals(object.progs.look.run({ data: new Uint8Array(64) }).returnValue, 6);
+    const values = object.maps[".percpu"].get(0) as { hits: bigint }[];
+    assertEquals(
+      values.map(({ hits }) => hits).toSorted(),
+      values.map((_, index) => index === values.length - 1 ? 6n : 5n),
+    );
+  },
+);

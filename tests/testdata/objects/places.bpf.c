@@ -27,7 +27,7 @@ int on_tcx(struct __sk_buff *skb) {
 SEC("tc")
 int on_tc(struct __sk_buff *skb) {
   hits[TC_HIT]++;
-  return 0;
+  return -1;
 }
 
 SEC("cgroup_skb/egress")
