@@ -20,6 +20,7 @@ import {
   attachUprobeMulti,
   type Capability,
   type Fd,
+  kernelBtf,
   NotSupportedError,
   objGetInfoByFd,
   type PermissionToken,
@@ -184,7 +185,9 @@ function kprobes(token: Token): Row[] {
 
 function trampolines(token: Token): Row[] {
   using multi = load(token, "tracing", "trace_fentry_multi");
-  return compare(`${FUNCTIONS.length} functions by fentry`, {
+  // The kernel's types are read once a process, whichever way comes first.
+  const types = kernelBtf();
+  const rows = compare(`${FUNCTIONS.length} functions by fentry`, {
     ours: () => [attachTracingMulti(token, multi, { functions: FUNCTIONS })],
     // One program goes to one function: each has to be loaded, too.
     theirs: () =>
@@ -193,6 +196,8 @@ function trampolines(token: Token): Row[] {
         return attachTracing(token, prog);
       }),
   }, { by: "calls", limit: 0.5 });
+  if (types.typeCount === 0) throw new Error("Cannot measure: the kernel has no types");
+  return rows;
 }
 
 /** Goes through all programs, with what bpftool tells of each. */

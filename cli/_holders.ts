@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listKernelDirectory, tryReadKernelLink, tryReadKernelText } from "../ffi/kernel_file.ts";
+import { KernelDirectory, listKernelDirectory, tryReadKernelText } from "../ffi/kernel_file.ts";
 
 /** A process that holds an object. */
 export interface Holder {
@@ -20,41 +20,28 @@ export type HeldKind = "prog" | "map" | "link" | "btf";
 /** What /proc calls the descriptors of BPF objects. */
 const BPF_LINK = /^anon_inode:\[?(bpf[-_](prog|map|link)|btf)/;
 
-/**
- * Looks for the holders of objects of one kind, in the descriptors of all processes.
- *
- * @param kind The kind.
- * @returns The holders by the objects' ids, each process once, in the order of their numbers.
- */
-export function findHolders(kind: HeldKind): Map<number, Holder[]> {
-  const holders = new Map<number, Holder[]>();
-  const idLine = new RegExp(`^${kind}_id:\\s*(\\d+)`, "m");
-  const pids = listKernelDirectory("/proc").map(({ name }) => Number(name)).filter((pid) => pid > 0);
-  for (const pid of pids.sort((one, other) => one - other)) {
-    // What this process holds is held to be looked at.
-    if (pid === Deno.pid) continue;
-    let comm: string | undefined;
-    for (const { name: fd } of listKernelDirectory(`/proc/${pid}/fd`)) {
-      // Most descriptors are of something else, which the shortest look tells.
-      const link = tryReadKernelLink(`/proc/${pid}/fd/${fd}`);
-      if (link === undefined || !link.startsWith("anon_inode:")) continue;
-      const found = BPF_LINK.exec(link);
-      if ((found?.[2] ?? found?.[1]) !== kind) continue;
-      const id = idLine.exec(tryReadKernelText(`/proc/${pid}/fdinfo/${fd}`) ?? "")?.[1];
-      if (id === undefined) continue;
-      const list = holders.get(Number(id)) ?? [];
-      holders.set(Number(id), list);
-      if (list.at(-1)?.pid === pid) continue;
-      comm ??= tryReadKernelText(`/proc/${pid}/comm`) ?? "";
-      list.push({ pid, comm });
-    }
-  }
-  return holders;
+/** The kind of object that a descriptor is of, by what /proc calls it. */
+function kindOf(link: string | undefined): string | undefined {
+  if (link === undefined || !link.startsWith("anon_inode:")) return undefined;
+  const found = BPF_LINK.exec(link);
+  return found?.[2] ?? found?.[1];
 }
 
-/** What /proc/self/fdinfo shows of a descriptor of this process: a field by its name. */
-export function fdinfoOf(fd: number): { get(name: string): string | undefined } {
-  const text = tryReadKernelText(`/proc/self/fdinfo/${fd}`) ?? "";
+/** What is known of an object by whoever holds it. */
+export interface Held {
+  /** The processes, each once, in the order of their numbers. */
+  readonly holders: Holder[];
+  /** What /proc shows of one of their descriptors. */
+  readonly fields: Fields;
+}
+
+/** What /proc shows of a descriptor: a field by its name. */
+export interface Fields {
+  /** The text of a field. */
+  get(name: string): string | undefined;
+}
+
+function fieldsOf(text: string): Fields {
   return {
     get: (name) => {
       const start = text.indexOf(`\n${name}:\t`);
@@ -63,6 +50,51 @@ export function fdinfoOf(fd: number): { get(name: string): string | undefined } 
       return text.slice(start + name.length + 3, end < 0 ? undefined : end);
     },
   };
+}
+
+/**
+ * Looks for the holders of objects of one kind, in the descriptors of all other processes.
+ *
+ * @param kind The kind.
+ * @returns The holders by the objects' ids.
+ */
+export function findHeld(kind: HeldKind): Map<number, Held> {
+  const found = new Map<number, Held>();
+  const pids = listKernelDirectory("/proc").map(({ name }) => Number(name)).filter((pid) => pid > 0);
+  for (const pid of pids.sort((one, other) => one - other)) {
+    // What this process holds is held to be looked at.
+    if (pid === Deno.pid) continue;
+    using files = KernelDirectory.tryOpen(`/proc/${pid}/fd`);
+    if (files === undefined) continue;
+    // Most descriptors are of something else, which the shortest look tells.
+    const held = files.list().filter(({ name }) => kindOf(files.link(name)) === kind);
+    if (held.length === 0) continue;
+    using infos = KernelDirectory.tryOpen(`/proc/${pid}/fdinfo`);
+    const comm = tryReadKernelText(`/proc/${pid}/comm`) ?? "";
+    for (const { name } of held) {
+      const fields = fieldsOf(infos?.text(name) ?? "");
+      const id = fields.get(`${kind}_id`);
+      if (id === undefined) continue;
+      const known = found.get(Number(id));
+      if (known === undefined) found.set(Number(id), { holders: [{ pid, comm }], fields });
+      else if (known.holders.at(-1)?.pid !== pid) known.holders.push({ pid, comm });
+    }
+  }
+  return found;
+}
+
+/** The holders of objects of one kind, by the objects' ids. */
+export function findHolders(kind: HeldKind): Map<number, readonly Holder[]> {
+  return new Map([...findHeld(kind)].map(([id, { holders }]) => [id, holders]));
+}
+
+/** The directory of this process's descriptors, open for as long as it lives. */
+let ownInfos: KernelDirectory | undefined;
+
+/** What /proc/self/fdinfo shows of a descriptor of this process: a field by its name. */
+export function fdinfoOf(fd: number): Fields {
+  ownInfos ??= KernelDirectory.tryOpen("/proc/self/fdinfo");
+  return fieldsOf(ownInfos?.text(`${fd}`) ?? "");
 }
 
 /** Holders as text: `bpftool(7), systemd(1)`. */

@@ -8,7 +8,7 @@ import type { MapInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { type ProgType, progTypes } from "../uapi/enums.gen.ts";
-import { fdinfoOf, findHolders, type Holder, holdersText } from "./_holders.ts";
+import { fdinfoOf, findHeld, type Held, type Holder, holdersText } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
 import { findPins } from "./_pins.ts";
 import type { Session } from "./_session.ts";
@@ -39,7 +39,7 @@ function progTypeName(number: number): ProgType | number {
 /** Looks at maps for one answer. */
 export class MapViewer {
   readonly #session: Session;
-  #holders: Map<number, Holder[]> | undefined;
+  #held: ReadonlyMap<number, Held> | undefined;
   #pins: Map<number, string[]> | undefined;
 
   /** Looks at maps. */
@@ -51,9 +51,11 @@ export class MapViewer {
   look(fd: Fd, info?: MapInfo): ShownMap {
     const { token, options } = this.#session;
     info ??= objGetInfoByFd(token, fd, { kind: "map" });
-    this.#holders ??= findHolders("map");
+    this.#held ??= findHeld("map");
+    const held = this.#held.get(info.id);
     if (options.bpffs) this.#pins ??= findPins(token, "map");
-    const fields = fdinfoOf(fd.fd);
+    // Who holds it has been looked at; what nobody holds is looked at here.
+    const fields = held?.fields ?? fdinfoOf(fd.fd);
     const number = (name: string): number | undefined =>
       fields.get(name) === undefined ? undefined : Number(fields.get(name));
     const owner = info.type === "prog_array" ? number("owner_prog_type") : undefined;
@@ -66,7 +68,7 @@ export class MapViewer {
       ownerProgType: owner === undefined ? undefined : progTypeName(owner),
       ownerJited: jited === undefined ? undefined : jited !== 0,
       pinned: this.#pins?.get(info.id) ?? [],
-      pids: this.#holders.get(info.id) ?? [],
+      pids: held?.holders ?? [],
     };
   }
 }

@@ -6,7 +6,16 @@
 
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import { KernelSymbols } from "../ffi/kallsyms.ts";
-import { type DumpedInsn, dumpInsns } from "../progs/mod.ts";
+import type { Fd } from "../ffi/fd.ts";
+import {
+  btfOfProgram,
+  type DumpedInsn,
+  dumpInsns,
+  functionsOf,
+  type LineAt,
+  linesOf,
+  signatureOf,
+} from "../progs/mod.ts";
 import { hexBytes, type Writable } from "./_json.ts";
 import { parseRef, PROGS } from "./_refs.ts";
 import type { Session } from "./_session.ts";
@@ -43,10 +52,7 @@ function xlatedText(insns: readonly DumpedInsn[], { opcodes, linum }: DumpChoice
   for (const { insn, text: shown, bytes, signature, source } of insns) {
     if (signature !== undefined) text += `${session.style.name(safe(signature))}:\n`;
     if (source !== undefined) {
-      const place = linum && source.file !== ""
-        ? ` [file:${safe(source.file)} line_num:${source.line} line_col:${source.column}]`
-        : "";
-      text += session.style.dim(`; ${safe(source.text.trimStart())}${place}`) + "\n";
+      text += session.style.dim(`; ${safe(source.text.trimStart())}${placeText(source, linum)}`) + "\n";
     }
     text += `${`${insn}`.padStart(4)}: ${shown}\n`;
     if (opcodes) text += `       ${hex(bytes)}\n`;
@@ -101,54 +107,121 @@ async function dumpXlated(session: Session, words: Words): Promise<void> {
   session.answer({ json: () => graph, v1: ["prog.dump.graph", () => graph], text: () => graph });
 }
 
+/** Machine code between two places that are known: where functions and source lines start. */
+interface JitedPiece {
+  /** Bytes from the function's start. */
+  readonly pc: number;
+  readonly code: Uint8Array;
+  readonly source: LineAt | undefined;
+}
+
 /** Machine code of one function. */
 interface JitedFunction {
   readonly name: string;
-  readonly address: string;
-  readonly code: Uint8Array;
+  readonly signature: string | undefined;
+  readonly pieces: readonly JitedPiece[];
 }
 
 /** Bytes of machine code in a line: nothing here knows where an instruction ends. */
 const LINE = 16;
 
-function dumpJited(session: Session, words: Words): void {
-  using prog = parseRef(PROGS, session, words);
-  const { file } = parseChoice(words);
-  const { jitedInsns, jitedKsyms = [], jitedFuncLens = [] } = objGetInfoByFd(session.token, prog.fd, {
+/** Cuts a function's code where source lines start. */
+function piecesOf(code: Uint8Array, address: bigint, lines: readonly [bigint, LineAt][]): JitedPiece[] {
+  const starts = lines.filter(([at]) => at >= address && at < address + BigInt(code.length))
+    .map(([at, line]): [number, LineAt] => [Number(at - address), line]);
+  const cuts: [number, LineAt | undefined][] = starts.length > 0 && starts[0][0] === 0
+    ? starts
+    : [[0, undefined], ...starts];
+  return cuts.map(([pc, source], index) => ({
+    pc,
+    source,
+    code: code.subarray(pc, cuts[index + 1]?.[0] ?? code.length),
+  }));
+}
+
+function jitedFunctions({ token }: Session, prog: Fd): { functions: JitedFunction[]; code: Uint8Array | undefined } {
+  const info = objGetInfoByFd(token, prog, {
     kind: "prog",
-    details: ["jitedInsns", "jitedKsyms", "jitedFuncLens"],
+    details: ["jitedInsns", "jitedKsyms", "jitedFuncLens", "funcInfo", "lineInfo", "jitedLineInfo"],
   });
-  if (jitedInsns === undefined || jitedInsns.length === 0) throw new CommandError("no instructions returned");
-  if (file !== undefined) {
-    Deno.writeFileSync(file, jitedInsns);
-    return session.done();
-  }
+  const { jitedInsns: code, jitedKsyms = [], jitedFuncLens = [], jitedLineInfo = [] } = info;
+  if (code === undefined || code.length === 0) return { functions: [], code };
+  const btf = btfOfProgram(token, info);
+  const sources = btf === undefined ? [] : linesOf(info, btf);
+  const lines = jitedLineInfo.map((at, index): [bigint, LineAt] => [at, sources[index]]).filter(([, line]) =>
+    line !== undefined
+  );
+  const signatures = btf === undefined ? [] : functionsOf(info, btf);
   const symbols = KernelSymbols.read();
   let at = 0;
-  const lengths = jitedFuncLens.length > 0 ? jitedFuncLens : [jitedInsns.length];
+  const lengths = jitedFuncLens.length > 0 ? jitedFuncLens : [code.length];
   const functions = lengths.map((length, index): JitedFunction => {
-    const code = jitedInsns.subarray(at, at + length);
+    const own = code.subarray(at, at + length);
     at += length;
     const address = jitedKsyms[index] ?? 0n;
-    const symbol = symbols.find(address);
-    return { name: symbol?.name ?? `0x${address.toString(16)}`, address: `0x${address.toString(16)}`, code };
+    const typeId = signatures[index]?.typeId;
+    return {
+      name: symbols.find(address)?.name ?? `0x${address.toString(16)}`,
+      signature: typeId === undefined || btf === undefined ? undefined : signatureOf(btf, typeId),
+      pieces: piecesOf(own, address, lines),
+    };
   });
-  const lines = (code: Uint8Array): [number, Uint8Array][] =>
-    Array.from(
-      { length: Math.ceil(code.length / LINE) },
-      (_, row) => [row * LINE, code.subarray(row * LINE, (row + 1) * LINE)],
-    );
+  return { functions, code };
+}
+
+/** Rows of bytes, from a place on. */
+function rowsOf({ pc, code }: JitedPiece): [number, Uint8Array][] {
+  return Array.from(
+    { length: Math.ceil(code.length / LINE) },
+    (_, row) => [pc + row * LINE, code.subarray(row * LINE, (row + 1) * LINE)],
+  );
+}
+
+function placeText(source: LineAt, linum: boolean): string {
+  return linum && source.file !== ""
+    ? ` [file:${safe(source.file)} line_num:${source.line} line_col:${source.column}]`
+    : "";
+}
+
+function dumpJited(session: Session, words: Words): void {
+  using prog = parseRef(PROGS, session, words);
+  const { file, linum } = parseChoice(words);
+  const { functions, code } = jitedFunctions(session, prog.fd);
+  if (code === undefined || code.length === 0) throw new CommandError("no instructions returned");
+  if (file !== undefined) {
+    Deno.writeFileSync(file, code);
+    return session.done();
+  }
   session.answer({
     json: () =>
-      functions.map(({ name, code }) => ({
+      functions.map(({ name, signature, pieces }) => ({
+        proto: signature,
         name,
-        insns: lines(code).map(([pc, bytes]) => ({ pc: `0x${pc.toString(16)}`, opcodes: hexBytes(bytes) })),
+        insns: pieces.flatMap((piece) =>
+          rowsOf(piece).map(([pc, bytes], row) => {
+            const source = row === 0 ? piece.source : undefined;
+            const isPlaced = linum && source !== undefined && source.file !== "";
+            return {
+              src: source?.text.trimStart(),
+              file: isPlaced ? source.file : undefined,
+              line_num: isPlaced ? source.line : undefined,
+              line_col: isPlaced ? source.column : undefined,
+              pc: `0x${pc.toString(16)}`,
+              opcodes: hexBytes(bytes),
+            };
+          })
+        ),
       })),
     v1: ["prog.dump.jited", () => functions],
     text: () =>
-      functions.map(({ name, code }) =>
-        `${session.style.name(safe(name))}:\n${
-          lines(code).map(([pc, bytes]) => `${pc.toString(16).padStart(4)}:\t${hex(bytes)}\n`).join("")
+      functions.map(({ name, signature, pieces }) =>
+        `${signature === undefined ? "" : `${safe(signature)}:\n`}${session.style.name(safe(name))}:\n${
+          pieces.map((piece) =>
+            (piece.source === undefined
+              ? ""
+              : `${session.style.dim(`; ${safe(piece.source.text.trimStart())}${placeText(piece.source, linum)}`)}\n`) +
+            rowsOf(piece).map(([pc, bytes]) => `${pc.toString(16).padStart(4)}:\t${hex(bytes)}\n`).join("")
+          ).join("")
         }`
       ).join("\n"),
   });

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { SyscallError, VerifierError } from "../errors.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { interfaceIndex } from "../ffi/interface.ts";
 import { Link } from "../links/link.ts";
 import { pin as pinAt, prepareBpffs } from "./_bpffs.ts";
-import { BpfObject, type ObjectLink, sectionMeaning } from "../object/mod.ts";
+import { BpfObject, type ObjectLink, type ObjectLoadOptions, sectionMeaning } from "../object/mod.ts";
 import { MAPS, parseRef } from "./_refs.ts";
 import type { Session } from "./_session.ts";
 import { CommandError, type Words } from "./_words.ts";
@@ -126,6 +127,18 @@ function linkOf(link: ObjectLink | undefined): Link | undefined {
   return link instanceof Link ? link : undefined;
 }
 
+/** Loads an object. What the verifier says is shown, and the code is that of any failure. */
+export function loadOrSay(session: Session, object: BpfObject, options: ObjectLoadOptions = {}): void {
+  try {
+    object.load(session.token, options);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    if (error instanceof VerifierError && session.isText) session.output.err(`${error.summary}\n`);
+    const { message } = error;
+    throw new CommandError(message.split("\n")[0], 255, { cause: error });
+  }
+}
+
 /**
  * Loads an object, and pins what is in it.
  *
@@ -144,7 +157,7 @@ export async function load(session: Session, words: Words, all: boolean): Promis
   if (programs.length === 0) throw new CommandError("object file doesn't contain any bpf program");
   if (choice.type !== undefined) setType(object, choice.type);
   for (const program of programs) program.ifindex = choice.ifindex;
-  object.load(token, { maps: replacements(object, choice) });
+  loadOrSay(session, object, { maps: replacements(object, choice) });
   using pins = new Pins();
   if (choice.pinMaps !== undefined) {
     pins.folder(session, choice.pinMaps);

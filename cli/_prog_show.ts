@@ -8,7 +8,7 @@ import type { ProgInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { localTime, wallClockSeconds } from "./_clock.ts";
-import { fdinfoOf, findHolders, type Holder, holdersText } from "./_holders.ts";
+import { fdinfoOf, findHeld, type Held, type Holder, holdersText } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
 import { findPins } from "./_pins.ts";
 import type { Session } from "./_session.ts";
@@ -31,7 +31,7 @@ export interface ShownProg {
 /** Looks at programs for one answer. */
 export class ProgViewer {
   readonly #session: Session;
-  #holders: Map<number, Holder[]> | undefined;
+  #held: ReadonlyMap<number, Held> | undefined;
   #pins: Map<number, string[]> | undefined;
 
   /** Looks at programs. */
@@ -43,15 +43,17 @@ export class ProgViewer {
   look(fd: Fd, known: ProgInfo): ShownProg {
     const { token, options } = this.#session;
     const info = known.nrMapIds === 0 ? known : objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
-    this.#holders ??= findHolders("prog");
+    this.#held ??= findHeld("prog");
+    const held = this.#held.get(info.id);
     if (options.bpffs) this.#pins ??= findPins(token, "prog");
-    const memlock = fdinfoOf(fd.fd).get("memlock");
+    // Who holds it has been looked at; what nobody holds is looked at here.
+    const memlock = (held?.fields ?? fdinfoOf(fd.fd)).get("memlock");
     return {
       info,
       loadedAt: info.loadTime === 0n ? undefined : wallClockSeconds(info.loadTime),
       memlock: memlock === undefined ? undefined : Number(memlock),
       pinned: this.#pins?.get(info.id) ?? [],
-      pids: this.#holders.get(info.id) ?? [],
+      pids: held?.holders ?? [],
     };
   }
 }

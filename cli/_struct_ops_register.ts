@@ -7,6 +7,7 @@
 import { Link } from "../links/link.ts";
 import { pin as pinAt } from "./_bpffs.ts";
 import { BpfObject } from "../object/mod.ts";
+import { loadOrSay } from "./_prog_load.ts";
 import type { Session } from "./_session.ts";
 import { safe } from "./_style.ts";
 import { CommandError, type Words } from "./_words.ts";
@@ -21,7 +22,7 @@ export async function register(session: Session, words: Words): Promise<void> {
   const structs = Object.values(object.spec.maps).filter(({ structOps }) => structOps !== undefined);
   if (structs.length === 0) throw new CommandError(`object file ${file} doesn't contain any struct_ops`);
   for (const program of Object.values(object.spec.programs)) program.autoattach = false;
-  object.load(token);
+  loadOrSay(session, object);
   const links = object.attach(token);
   const done: { name: string; id: number; linkId: number | undefined }[] = [];
   try {

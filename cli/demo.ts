@@ -7,6 +7,7 @@
 import { parseArgs } from "@std/cli";
 import { acquire, PermissionError } from "../mod.ts";
 import { syscallNames } from "../uapi/syscalls.gen.ts";
+import { sleep, untilInterrupted } from "./_interrupt.ts";
 import { type Count, type Exec, type MonitorToken, SyscallMonitor } from "./_monitor.ts";
 import { printable, type Row, Screen, tableLines, write } from "./_screen.ts";
 
@@ -152,20 +153,6 @@ class JsonOutput implements Disposable {
   [Symbol.dispose](): void {}
 }
 
-/** Resolves after a time, or as soon as the signal aborts. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = (): void => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", done);
-    resolve();
-  };
-  const timer = setTimeout(done, ms);
-  signal.addEventListener("abort", done);
-  return promise;
-}
-
 async function watch(token: MonitorToken, options: Options, signal: AbortSignal): Promise<void> {
   using output = options.json ? new JsonOutput(options.top) : new TextOutput(options.top);
   using monitor = new SyscallMonitor(token, options.pid);
@@ -203,14 +190,9 @@ export async function demo(args: string[]): Promise<number> {
     return 0;
   }
   const token = acquire("CAP_BPF", "CAP_PERFMON");
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
-  for (const name of signals) Deno.addSignalListener(name, interrupt);
   try {
-    await watch(token, options, interrupted.signal);
+    await untilInterrupted((signal) => watch(token, options, signal));
   } finally {
-    for (const name of signals) Deno.removeSignalListener(name, interrupt);
     token.revoke();
   }
   return 0;

@@ -9,6 +9,7 @@ import { pin as pinAt } from "./_bpffs.ts";
 import { BpfObject } from "../object/mod.ts";
 import type { CommandGroup } from "./_command.ts";
 import { MAPS, parseRef } from "./_refs.ts";
+import { loadOrSay } from "./_prog_load.ts";
 import type { Session } from "./_session.ts";
 import { CommandError, type Words } from "./_words.ts";
 
@@ -23,7 +24,7 @@ async function pin(session: Session, words: Words): Promise<void> {
   if (program === undefined) throw new CommandError(`can't find bpf program in file ${file}: none is an iterator`);
   // The others are not needed.
   for (const other of Object.values(object.spec.programs)) other.autoload = other.autoattach = other === program;
-  object.load(token);
+  loadOrSay(session, object);
   const links = stack.use(
     object.attach(token, { places: { [program.name]: map === undefined ? {} : { iter: { map: map.fd } } } }),
   );

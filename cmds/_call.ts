@@ -53,7 +53,8 @@ const CGROUP_ACCOUNTING = parseRelease("5.11");
  * @throws {PermissionError} Where the token does not allow it; the kernel is not called then.
  */
 export function attempt<C extends CommandName>(token: AnyToken, attr: Attr<C>, context: CallContext): number {
-  token.assert({ ...context.request, command: attr.command }, context.action);
+  if (context.request === undefined) token.assertCommand(attr.command, context.action);
+  else token.assert({ ...context.request, command: attr.command }, context.action);
   return submit(token, attr);
 }
 

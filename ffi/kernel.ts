@@ -32,6 +32,10 @@ export interface Kernel {
   statx(dirFd: number, path: string, flags: number, mask: number, buffer: Bytes): number;
   /** open(2). */
   open(path: string, flags: number, mode: number): number;
+  /** openat(2). */
+  openAt(dirFd: number, path: string, flags: number): number;
+  /** readlinkat(2) into all of `buffer`. */
+  readlinkAt(dirFd: number, path: string, buffer: Bytes): number;
   /** read(2) into all of `buffer`. */
   read(fd: number, buffer: Bytes): number;
   /** readlink(2) into all of `buffer`. */
@@ -213,6 +217,14 @@ export class LibcKernel implements Kernel {
   open(path: string, flags: number, mode: number): number {
     const bytes = cString(path);
     return this.#retry(() => this.#symbols.open(bytes, flags, mode));
+  }
+
+  openAt(dirFd: number, path: string, flags: number): number {
+    return this.#answer(this.#symbols.openat(dirFd, cString(path), flags, 0));
+  }
+
+  readlinkAt(dirFd: number, path: string, buffer: Bytes): number {
+    return this.#answer(this.#symbols.readlinkat(dirFd, cString(path), buffer, BigInt(buffer.length)));
   }
 
   read(fd: number, buffer: Bytes): number {

@@ -160,19 +160,71 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
  * @returns Its entries; none where it cannot be read, or is gone by now.
  */
 export function listKernelDirectory(path: string): DirectoryEntry[] {
-  const gate = kernel();
-  const directory = gate.open(path, O_RDONLY | O_CLOEXEC, 0);
-  if (directory < 0) return [];
+  using directory = KernelDirectory.tryOpen(path);
+  return directory?.list() ?? [];
+}
+
+/**
+ * A directory of the kernel's that is kept open: its files are found without the way to it being gone anew each time,
+ * which costs more than reading them.
+ */
+export class KernelDirectory implements Disposable {
+  readonly #fd: number;
+  #closed = false;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /**
+   * Opens a directory.
+   *
+   * @param path Its absolute path.
+   * @returns The directory; undefined where it cannot be opened, or is gone by now.
+   */
+  static tryOpen(path: string): KernelDirectory | undefined {
+    const fd = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
+    return fd < 0 ? undefined : new KernelDirectory(fd);
+  }
+
+  /** Its entries, from where the last listing ended. */
+  list(): DirectoryEntry[] {
+    return readEntries(this.#fd);
+  }
+
+  /** Where a symbolic link in it points; undefined where it cannot be read. */
+  link(name: string): string | undefined {
+    const target = scratch ??= allocate(CHUNK_SIZE);
+    const length = kernel().readlinkAt(this.#fd, name, target);
+    return length < 0 ? undefined : decoder.decode(target.subarray(0, length));
+  }
+
+  /** The text of a small file in it, which the kernel writes in one piece; undefined where it cannot be read. */
+  text(name: string): string | undefined {
+    const gate = kernel();
+    const fd = gate.openAt(this.#fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return undefined;
+    const buffer = scratch ??= allocate(CHUNK_SIZE);
+    const count = gate.read(fd, buffer);
+    gate.close(fd);
+    return count < 0 ? undefined : decoder.decode(buffer.subarray(0, count));
+  }
+
+  /** Closes it. */
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    kernel().close(this.#fd);
+  }
+}
+
+function readEntries(directory: number): DirectoryEntry[] {
   const entries: DirectoryEntry[] = [];
   const buffer = scratch ??= allocate(CHUNK_SIZE);
-  try {
-    while (true) {
-      const count = gate.getdents(directory, buffer);
-      if (count <= 0) return entries;
-      entries.push(...parseDirectory(buffer.subarray(0, count)));
-    }
-  } finally {
-    gate.close(directory);
+  while (true) {
+    const count = kernel().getdents(directory, buffer);
+    if (count <= 0) return entries;
+    entries.push(...parseDirectory(buffer.subarray(0, count)));
   }
 }
 

@@ -36,10 +36,14 @@ const SYMBOLS = {
   statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   // int open(const char *path, int flags, mode_t mode);
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // int openat(int dirfd, const char *path, int flags, mode_t mode);
+  openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
   // ssize_t read(int fd, void *buf, size_t count);
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   // ssize_t readlink(const char *path, char *buf, size_t size);
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  // ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size);
+  readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
   // int unlink(const char *path);
   unlink: { parameters: ["buffer"], result: "i32" },
   // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);

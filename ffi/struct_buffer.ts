@@ -50,9 +50,10 @@ export class StructBuffer<F extends string> {
   readonly #view: DataView;
   readonly #fields: Readonly<Record<string, Field>>;
   /** What the pointers point at, by field, and what those buffers point at. */
-  readonly #buffers = new Map<string, Bytes>();
-  readonly #kept: Bytes[] = [];
-  readonly #written = new Set<string>();
+  // Made when they are needed: most structs have neither pointers nor a listener that asks what was written.
+  #buffers: Map<string, Bytes> | undefined;
+  #kept: Bytes[] | undefined;
+  #written: Set<string> | undefined;
 
   /**
    * Makes a struct whose fields are all zero.
@@ -69,7 +70,7 @@ export class StructBuffer<F extends string> {
 
   /** The names of the fields that were written with something else than zero. */
   get written(): Iterable<string> {
-    return this.#written;
+    return this.#written ?? [];
   }
 
   /** Every field in the order of the layout: its name, its value, and what it points at. */
@@ -82,7 +83,7 @@ export class StructBuffer<F extends string> {
         : kind === "u32"
         ? this.#view.getUint32(offset, LITTLE_ENDIAN)
         : this.bytes.subarray(offset, offset + size);
-      yield { name, value, buffer: this.#buffers.get(name) };
+      yield { name, value, buffer: this.#buffers?.get(name) };
     }
   }
 
@@ -202,7 +203,7 @@ export class StructBuffer<F extends string> {
    */
   pointer(field: F, bytes: Bytes): this {
     if (!(bytes instanceof Uint8Array)) throw new TypeError(`Cannot set ${field}: it is no Uint8Array`);
-    this.#buffers.set(field, bytes);
+    (this.#buffers ??= new Map()).set(field, bytes);
     this.#view.setBigUint64(this.#write(field, bytes.length > 0).offset, addressOf(bytes), LITTLE_ENDIAN);
     return this;
   }
@@ -232,7 +233,7 @@ export class StructBuffer<F extends string> {
     const view = new DataView(addresses.buffer);
     texts.forEach((text, index) => {
       const bytes = cString(text);
-      this.#kept.push(bytes);
+      (this.#kept ??= []).push(bytes);
       view.setBigUint64(8 * index, addressOf(bytes), LITTLE_ENDIAN);
     });
     return this.pointer(field, addresses);
@@ -293,7 +294,7 @@ export class StructBuffer<F extends string> {
    * @returns True after {@link StructBuffer.pointer}.
    */
   has(field: F): boolean {
-    return this.#buffers.has(field);
+    return this.#buffers?.has(field) ?? false;
   }
 
   /**
@@ -304,7 +305,7 @@ export class StructBuffer<F extends string> {
    */
   getBytes(field: F): Bytes {
     const { offset, size } = this.#field(field);
-    return this.#buffers.get(field) ?? this.bytes.subarray(offset, offset + size);
+    return this.#buffers?.get(field) ?? this.bytes.subarray(offset, offset + size);
   }
 
   /**
@@ -328,7 +329,7 @@ export class StructBuffer<F extends string> {
   }
 
   #write(name: string, something: boolean): Field {
-    if (something) this.#written.add(name);
+    if (something) (this.#written ??= new Set()).add(name);
     return this.#field(name);
   }
 

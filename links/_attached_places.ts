@@ -123,8 +123,11 @@ export function attachedToCgroup(
   const linkOf = linkFinder(links);
   return CGROUP_TYPES.flatMap((attachType) => {
     const flags = effective ? BPF_F_QUERY_EFFECTIVE : 0;
-    const { progIds = [], attachFlags = 0 } = query(token, { target: { fd: directory }, attachType, flags }) ?? {};
-    return progIds.map((progId) => {
+    // The kernel tells of LSM programs, which are at hooks of their own each, with the flags of each only.
+    const progAttachFlags = attachType === "lsm_cgroup" && !effective;
+    const list = query(token, { target: { fd: directory }, attachType, flags, progAttachFlags });
+    const { progIds = [], attachFlags = 0 } = list ?? {};
+    return progIds.map((progId, index) => {
       const own = (one: LinkInfo): boolean =>
         one.type === "cgroup" && one.progId === progId && one.attachType === attachType &&
         (effective || one.cgroupId === cgroupId);
@@ -134,7 +137,7 @@ export function attachedToCgroup(
         cgroup: path,
         cgroupId,
         attachType,
-        allow: allowance(attachFlags),
+        allow: allowance(list?.progAttachFlags[index] ?? attachFlags),
         effective,
         progId,
         linkId,

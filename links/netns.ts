@@ -26,8 +26,8 @@ export interface AttachNetnsOptions {
  * @param prog The program.
  * @param options The namespace, and what the program does there.
  * @returns The link.
- * @throws {SyscallError} ENOENT where there is no such namespace; E2BIG where it has 64; EEXIST where it has a flow
- * dissector.
+ * @throws {SyscallError} ENOENT where there is no such namespace; E2BIG where it has 64, or a flow dissector; EEXIST where
+ * it has a flow dissector without a link.
  */
 export function attachNetns(
   token: AttachToken<"link_create", "sk_lookup">,

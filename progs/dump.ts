@@ -20,7 +20,7 @@ import {
   BPF_PSEUDO_MAP_IDX_VALUE,
   BPF_PSEUDO_MAP_VALUE,
 } from "../uapi/constants.gen.ts";
-import { signatureOf } from "./_signature.ts";
+import { signatureOf } from "./signature.ts";
 import { type FunctionAt, functionsOf, type LineAt, linesOf } from "./lines.ts";
 
 /** What {@linkcode dumpProgram} shows. */

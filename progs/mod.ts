@@ -17,6 +17,7 @@ export {
 } from "./open_options.ts";
 export { Program, type ProgramParts, type WholeProgInfo } from "./program.ts";
 export { type RunFlag, type RunOptions } from "./run.ts";
+export { signatureOf } from "./signature.ts";
 export { type ProgramRuns, RunStats, withRunStats } from "./run_stats.ts";
 export { type OutputOptions } from "./stream.ts";
 export { programTag, type TagHash, type TagOptions } from "./tag.ts";

@@ -97,6 +97,8 @@ export class PermissionToken<C extends Capability = never> {
   readonly #derived = new WeakList<PermissionToken<never>>((token) => !token.revoked);
   readonly #listeners = new Set<AuditListener>();
   readonly #handles = new WeakList<Handle>((handle) => !handle.closed);
+  /** Commands that were found to be allowed, whatever they are about: what that goes by does not change. */
+  readonly #allowed = new Set<CommandName>();
   #revoked = false;
 
   /** Made by `acquire()`, `acquireDelegated()`, `only()` and `drop()`: the key keeps everybody else from it. */
@@ -209,6 +211,19 @@ export class PermissionToken<C extends Capability = never> {
   assert(request: PermissionRequest, action: string): void {
     const verdict = this.check(request);
     if (!verdict.allowed) throw new PermissionError({ ...verdict, command: request.command, action });
+  }
+
+  /**
+   * Refuses a command that would not be allowed, where the rules ask for nothing but the command.
+   *
+   * @param command The command.
+   * @param action What is being done: it follows "Cannot" in the message.
+   * @throws {PermissionError} With what is missing, why, and what would grant it.
+   */
+  assertCommand(command: CommandName, action: string): void {
+    if (!this.#revoked && this.#allowed.has(command)) return;
+    this.assert({ command }, action);
+    this.#allowed.add(command);
   }
 
   /**

@@ -1,22 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { decode, encode, type Insn, LD_IMM64, parse, print, tryDecode } from "../../asm/mod.ts";
+import { type Random, random } from "../_random.ts";
 
 /** Where the numbers start: `ASM_FUZZ_SEED` tries others. */
 const SEED = Number(Deno.env.get("ASM_FUZZ_SEED") ?? 0xb0f);
 const ROUNDS = 20_000;
-
-type Random = (below: number) => number;
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): Random {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 function bytesOf(next: Random, length: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length }, () => next(256));

@@ -11,23 +11,11 @@ import {
   printTypeScript,
 } from "../../btf/mod.ts";
 import { everyKind, everyValue } from "../_btf_everything.ts";
+import { type Random, random } from "../_random.ts";
 
 /** Where the numbers start: `BTF_FUZZ_SEED` tries others. */
 const SEED = Number(Deno.env.get("BTF_FUZZ_SEED") ?? 0xb7f);
 const ROUNDS = Number(Deno.env.get("BTF_FUZZ_ROUNDS") ?? 2500);
-
-type Random = (below: number) => number;
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): Random {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const EDGES = [
   0,

@@ -1,21 +1,11 @@
 import { assert, assertGreater } from "@std/assert";
 import { Elf } from "../../elf/mod.ts";
 import { allocate } from "../../ffi/memory.ts";
+import { random } from "../_random.ts";
 
 /** Where the numbers start: `ELF_FUZZ_SEED` tries others, `ELF_FUZZ_ROUNDS` more. */
 const SEED = Number(Deno.env.get("ELF_FUZZ_SEED") ?? 0xe1f);
 const ROUNDS = Number(Deno.env.get("ELF_FUZZ_ROUNDS") ?? 4000);
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** A file with a few sections: names, strings, symbols, their numbers, relocations, versions, a note, compressed bytes. */
 function sample(is64: boolean, littleEndian: boolean): Uint8Array<ArrayBuffer> {

@@ -4,21 +4,11 @@ import { parseDirectory } from "../../ffi/kernel_file.ts";
 import { readUsdtProbes } from "../../links/usdt.ts";
 import { parseUsdtArguments } from "../../links/usdt_args.ts";
 import { usdtElf } from "../unit/links/_usdt_elf.ts";
+import { random } from "../_random.ts";
 
 /** Where the numbers start: `LINKS_FUZZ_SEED` tries others, `LINKS_FUZZ_ROUNDS` more. */
 const SEED = Number(Deno.env.get("LINKS_FUZZ_SEED") ?? 0x57a9);
 const ROUNDS = Number(Deno.env.get("LINKS_FUZZ_ROUNDS") ?? 4000);
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** Calls a decoder; tells whether it read the bytes. Anything but a SyntaxError escapes. */
 function reads(decode: () => unknown): boolean {

@@ -13,6 +13,7 @@ import { objectNeeds } from "../../object/needs.ts";
 import { parseObject } from "../../object/parse.ts";
 import { Variables } from "../../object/variables.ts";
 import { Btf } from "../../btf/mod.ts";
+import { random } from "../_random.ts";
 
 /** How long it runs, and from which seed. */
 const MILLISECONDS = Number(Deno.env.get("OBJECT_FUZZ_MS") ?? 4000);
@@ -21,17 +22,6 @@ const SEED = Number(Deno.env.get("OBJECT_FUZZ_SEED") ?? 0x0b1ec7);
 const LONGEST = 2000;
 
 const FOLDER = new URL("../testdata/objects/", import.meta.url);
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const WORDS = [0, 1, 2, 7, 8, 0x7f, 0xff, 0xfff1, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff];
 

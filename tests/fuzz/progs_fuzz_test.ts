@@ -1,21 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseTraceLine } from "../../progs/trace_pipe.ts";
 import { parseVerifierLog, verifierSteps } from "../../verifier_log.ts";
+import { random } from "../_random.ts";
 
 /** Where the numbers start: `PROGS_FUZZ_SEED` tries others. */
 const SEED = Number(Deno.env.get("PROGS_FUZZ_SEED") ?? 0xb0f);
 const ROUNDS = 3000;
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const FOLDER = new URL("../testdata/verifier/", import.meta.url);
 const LINES: readonly string[] = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort()

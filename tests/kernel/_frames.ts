@@ -13,6 +13,9 @@ import { run } from "../_tools.ts";
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
+const SOL_PACKET = 263;
+const PACKET_FANOUT = 18;
+const ETH_P_ALL = 3;
 const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
 
@@ -21,14 +24,35 @@ function checked(result: number, command: string): number {
   return result;
 }
 
-/** Sends a frame out of an interface. */
-export function sendFrame(ifindex: number, frame: Uint8Array<ArrayBuffer>): void {
-  using socket = Fd.own(checked(kernel().socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "socket"));
+/** A packet socket at an interface, of all protocols (3 in network byte order) or of none. */
+function packetSocket(ifindex: number, protocol: number): Fd {
+  const socket = Fd.own(checked(kernel().socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "socket"));
   const address = new Uint8Array(20);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_PACKET, true);
+  view.setUint16(2, protocol);
   view.setInt32(4, ifindex, true);
-  checked(kernel().bind(socket.fd, address), "bind");
+  try {
+    checked(kernel().bind(socket.fd, address), "bind");
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** A packet socket that would share what an interface receives with others, by the packets' hash. */
+export function fanoutSocket(ifindex: number): Fd {
+  const socket = packetSocket(ifindex, ETH_P_ALL);
+  // PACKET_FANOUT_HASH is 0: the number of the group is all there is.
+  const group = new Uint8Array(new Uint32Array([Deno.pid & 0xffff]).buffer);
+  checked(kernel().setsockopt(socket.fd, SOL_PACKET, PACKET_FANOUT, group), "setsockopt");
+  return socket;
+}
+
+/** Sends a frame out of an interface. */
+export function sendFrame(ifindex: number, frame: Uint8Array<ArrayBuffer>): void {
+  using socket = packetSocket(ifindex, 0);
   checked(kernel().write(socket.fd, frame), "write");
 }
 

@@ -1,35 +1,14 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { bpf } from "../../cli/main.ts";
 import { kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
-import { run } from "../_tools.ts";
 import { linkTypes, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
 import { rootToken } from "./_objects.ts";
 import { type Zoo, zoo } from "./_zoo.ts";
+import { ours, theirs } from "./_cli.ts";
 
 const OPTIONS: KernelTestOptions = {
   needs: ["btf", "bpffs", "cgroup", "netns"],
   tools: ["bpftool", "ip", "readelf"],
 };
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Does a command by our own program. */
-async function ours(...args: string[]): Promise<Result> {
-  let [out, err] = ["", ""];
-  const output = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-  const code = await bpf(args, { ...output, terminal: false, colours: false });
-  return { code, out, err };
-}
-
-/** Does a command by bpftool. */
-async function theirs(...args: string[]): Promise<Result> {
-  const { code, stdout, stderr } = await run("bpftool", args);
-  return { code, out: stdout, err: stderr };
-}
 
 type Shown = unknown;
 

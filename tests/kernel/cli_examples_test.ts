@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { bpf } from "../../cli/main.ts";
 import { mapCreate } from "../../cmds/map.ts";
 import { mapLookupElem } from "../../cmds/map_elem.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
@@ -9,28 +8,13 @@ import { kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts
 import { run } from "../_tools.ts";
 import { hashMap, place, rootToken, u32s } from "./_objects.ts";
 import { zoo } from "./_zoo.ts";
+import { MAIN, OBJECTS, ours, ROOT } from "./_cli.ts";
 
 const OPTIONS: KernelTestOptions = { needs: ["btf", "bpffs", "tracefs", "cgroup", "netns"] };
-const OBJECTS = decodeURIComponent(new URL("../testdata/objects/", import.meta.url).pathname);
-const MAIN = decodeURIComponent(new URL("../../cli/main.ts", import.meta.url).pathname);
-const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ours(line: string): Promise<Result> {
-  let [out, err] = ["", ""];
-  const output = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-  const code = await bpf(line.split(" "), { ...output, terminal: false, colours: false });
-  return { code, out, err };
-}
 
 /** Does a command that has to work; gives what it prints. */
 async function works(line: string): Promise<string> {
-  const { code, out, err } = await ours(line);
+  const { code, out, err } = await ours(...line.split(" "));
   assertEquals([code, err], [0, ""], line);
   return out;
 }

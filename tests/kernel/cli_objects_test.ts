@@ -1,29 +1,9 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { bpf } from "../../cli/main.ts";
 import { kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
-import { run } from "../_tools.ts";
 import { place } from "./_objects.ts";
+import { OBJECTS, ours, type Result, theirs } from "./_cli.ts";
 
 const OPTIONS: KernelTestOptions = { needs: ["btf", "bpffs", "cgroup", "netns"], tools: ["bpftool"] };
-const OBJECTS = decodeURIComponent(new URL("../testdata/objects/", import.meta.url).pathname);
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ours(...args: string[]): Promise<Result> {
-  let [out, err] = ["", ""];
-  const output = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-  const code = await bpf(args, { ...output, terminal: false, colours: false });
-  return { code, out, err };
-}
-
-async function theirs(...args: string[]): Promise<Result> {
-  const { code, stdout, stderr } = await run("bpftool", args, { timeoutMs: 60_000 });
-  return { code, out: stdout, err: stderr };
-}
 
 const OURS: Tool = (...args) => ours(...args);
 const THEIRS: Tool = (...args) => theirs(...args);

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertGreater, assertMatch, assertStringIncludes 
 import { asm } from "../../asm/mod.ts";
 import { BtfBuilder } from "../../btf/mod.ts";
 import type { JsonDocument } from "../../cli/json.ts";
-import { bpf } from "../../cli/main.ts";
 import { mapCreate } from "../../cmds/map.ts";
 import { objPin } from "../../cmds/obj.ts";
 import { Program } from "../../progs/mod.ts";
@@ -11,32 +10,9 @@ import { hasTool, run } from "../_tools.ts";
 import { hashMap, makeCgroup, place, returning, rootToken, simpleProg, veth } from "./_objects.ts";
 import { attachesToFunctions } from "./_tracing.ts";
 import { zoo } from "./_zoo.ts";
+import { apart, MAIN, ours, ROOT } from "./_cli.ts";
 
 const OPTIONS: KernelTestOptions = { needs: ["btf", "bpffs", "cgroup", "netns"] };
-const MAIN = decodeURIComponent(new URL("../../cli/main.ts", import.meta.url).pathname);
-const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function ours(...args: string[]): Promise<Result> {
-  let [out, err] = ["", ""];
-  const output = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) };
-  const code = await bpf(args, { ...output, terminal: false, colours: false });
-  return { code, out, err };
-}
-
-/** Does a command in a process of its own. */
-async function apart(...args: string[]): Promise<Result> {
-  const { code, stdout, stderr } = await run(Deno.execPath(), ["run", "--no-lock", "--allow-ffi", MAIN, ...args], {
-    cwd: ROOT,
-    timeoutMs: 30_000 * SLOWNESS,
-  });
-  return { code, out: stdout, err: stderr };
-}
 
 async function v1<K extends string>(...args: string[]): Promise<JsonDocument<K>> {
   const { out, code, err } = await ours("--json=v1", ...args);

@@ -4,6 +4,7 @@ import { Elf } from "../../elf/mod.ts";
 import { kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { notEmulated } from "../_kernel_test.ts";
+import { random } from "../_random.ts";
 
 const OPTIONS = {
   tools: ["clang-19", "cc"],
@@ -12,17 +13,6 @@ const OPTIONS = {
 
 const SEED = Number(Deno.env.get("CORE_SEED") ?? 0xc0de);
 const ROUNDS = Number(Deno.env.get("CORE_ROUNDS") ?? 24);
-
-/** Numbers that look random and are the same each time: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** A folder with libbpf's answers in it. */
 class Workshop implements AsyncDisposable {

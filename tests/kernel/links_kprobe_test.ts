@@ -160,7 +160,11 @@ kernelTest("attachKprobeMulti() runs a session at entry and return, or says that
   const token = rootToken();
   using seen = notes(token, 2);
   if (kernelSince("6.10")() !== undefined) {
-    assertThrows(() => cookieProg(token, seen, "trace_kprobe_session"), NotSupportedError, "6.10");
+    const attach = (): void => {
+      using prog = cookieProg(token, seen, "trace_kprobe_session");
+      attachKprobeMulti(token, prog, { symbols: [FUNCTION], session: true }).close();
+    };
+    assertThrows(attach, NotSupportedError, "6.10");
     return;
   }
   using prog = cookieProg(token, seen, "trace_kprobe_session");

@@ -3,7 +3,7 @@ import { attachSockmap, attachUnlinked, BpfMap, type ProgType, type SockmapAttac
 import { socketFd } from "../../ffi/socket.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { Counter } from "./_counter.ts";
-import { rootToken } from "./_objects.ts";
+import { rootToken, simpleProg } from "./_objects.ts";
 
 /** Two ends of a TCP connection over the loopback interface. */
 async function connection(): Promise<{ client: Deno.TcpConn; server: Deno.TcpConn } & Disposable> {
@@ -24,6 +24,8 @@ const KINDS: readonly [ProgType, SockmapAttachType, since: string][] = [
   ["sk_msg", "sk_msg_verdict", "5.10"],
   ["sk_skb", "sk_skb_stream_verdict", "5.10"],
   ["sk_skb", "sk_skb_verdict", "5.13"],
+  // A parser says how long a message is: here all messages have 8 bytes.
+  ["sk_skb", "sk_skb_stream_parser", "5.10"],
 ];
 
 kernelTest(
@@ -40,7 +42,12 @@ kernelTest(
         const { client, server } = sockets;
         using map = BpfMap.create(token, { type: "sockmap", maxEntries: 2 });
         // SK_PASS: the data goes where it was going.
-        using counter = new Counter(token, type, 1, { expectedAttachType: attachType });
+        const isParser = attachType === "sk_skb_stream_parser";
+        using counter = new Counter(token, type, isParser ? 8 : 1, { expectedAttachType: attachType });
+        using verdict = simpleProg(token, "sk_skb", { value: 1, expectedAttachType: "sk_skb_stream_verdict" });
+        using _verdict = isParser
+          ? attachUnlinked(token, verdict, { map, attachType: "sk_skb_stream_verdict" })
+          : undefined;
         const attachment = linked
           ? attachSockmap(token, counter.prog, { map, attachType })
           : attachUnlinked(token, counter.prog, { map, attachType });

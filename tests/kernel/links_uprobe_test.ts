@@ -250,7 +250,12 @@ kernelTest("attachUprobeMulti() runs a session at entry and return, or says that
   const token = rootToken();
   using seen = notes(token, 2);
   if (kernelSince("6.13")() !== undefined) {
-    assertThrows(() => cookieProg(token, seen, "trace_uprobe_session"), NotSupportedError, "6.13");
+    // Some kernels find out when it is attached only.
+    const attach = (): void => {
+      using prog = cookieProg(token, seen, "trace_uprobe_session");
+      attachUprobeMulti(token, prog, { path: "libc.so.6", symbols: ["getpid"], session: true }).close();
+    };
+    assertThrows(attach, NotSupportedError, "6.13");
     return;
   }
   await using probed = await Probed.start();

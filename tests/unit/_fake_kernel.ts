@@ -212,6 +212,16 @@ export class FakeKernel implements Kernel, Disposable {
     return target.length;
   }
 
+  openAt(dirFd: number, path: string): number {
+    this.log.push(`openat ${dirFd} ${path}`);
+    return -errnos.ENOENT;
+  }
+
+  readlinkAt(dirFd: number, path: string): number {
+    this.log.push(`readlinkat ${dirFd} ${path}`);
+    return -errnos.ENOENT;
+  }
+
   mount(_source: string, target: string, type: string): number {
     this.log.push(`mount ${type} ${target}`);
     return 0;

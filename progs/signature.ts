@@ -1,4 +1,8 @@
-/** The head of a function, as bpftool writes it above its instructions. */
+/**
+ * The heads of functions, as bpftool writes them above their instructions.
+ *
+ * @module
+ */
 
 import type { Btf, BtfTypeOf } from "../btf/mod.ts";
 
@@ -44,7 +48,13 @@ function typeText(btf: Btf, id: number, depth: number): string {
   }
 }
 
-/** The head of a function: its result, its name and its parameters. */
+/**
+ * The head of a function: its result, its name and its parameters.
+ *
+ * @param btf The types.
+ * @param funcId The id of its func.
+ * @returns Such as `int entry(struct xdp_md * ctx)`.
+ */
 export function signatureOf(btf: Btf, funcId: number): string {
   const { name, typeId } = btf.type(funcId) as BtfTypeOf<"func">;
   return protoText(btf, btf.type(typeId) as BtfTypeOf<"func_proto">, name, 0);
