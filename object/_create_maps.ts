@@ -77,7 +77,8 @@ function word(value: number): Bytes {
 
 /** Where a map is pinned; undefined where it is not. */
 export function pinPathOf({ pinFolder }: ObjectSpec, { name, pinPath, pinByName }: MapSpec): string | undefined {
-  return pinPath ?? (pinByName ? `${pinFolder}/${name}` : undefined);
+  // bpffs takes no names with dots.
+  return pinPath ?? (pinByName ? `${pinFolder}/${name.replaceAll(".", "_")}` : undefined);
 }
 
 function createOrReuse(token: AnyToken, spec: ObjectSpec, map: MapSpec, context: MapContext): CreatedMap {

@@ -3,8 +3,7 @@
 import { mapUpdateElem } from "../cmds/map_elem.ts";
 import { btfLoad } from "../cmds/btf.ts";
 import type { ProgBtf } from "../cmds/prog.ts";
-import type { Btf } from "../btf/mod.ts";
-import { NotSupportedError, SyscallError, VerifierError } from "../errors.ts";
+import { NotSupportedError, SyscallError } from "../errors.ts";
 import { hasFeature } from "../features/mod.ts";
 import type { Fd, FdSource } from "../ffi/fd.ts";
 import { kernel } from "../ffi/kernel.ts";
@@ -14,6 +13,7 @@ import { adoptMap, type Arena } from "../maps/mod.ts";
 import { openModuleBtf } from "../progs/module_btf.ts";
 import type { Program } from "../progs/mod.ts";
 import type { AnyToken } from "../tokens/token.ts";
+import { errnos } from "../uapi/errno.gen.ts";
 import { CoreAdapter } from "./_core.ts";
 import { type CreatedMap, createMaps, effective, setSlot } from "./_create_maps.ts";
 import { explainPoison } from "./_explain.ts";
@@ -46,6 +46,8 @@ export interface Loaded {
   readonly structOps: ReadonlyMap<string, KernelStructOps>;
   /** The arena that has variables, and where they are in it. */
   readonly arena: { readonly map: Arena; readonly offset: number } | undefined;
+  /** Why the kernel refused the object's BTF; undefined where it did not. */
+  readonly btfError: Error | undefined;
   /** All that has to be closed. */
   readonly stack: DisposableStack;
 }
@@ -86,7 +88,7 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
   const core = new CoreAdapter(spec, modules, options.kernelBtf);
   const linked = linkAll(object, programs, core);
 
-  const btf = loadBtf(token, object, stack);
+  const { fd: btf, error: btfError } = loadBtf(token, object, stack);
   const needsGlobals = Object.values(spec.maps).some(({ kind, autocreate }) =>
     kind !== "map" && kind !== "struct_ops" && autocreate
   );
@@ -119,12 +121,13 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
       members.map(({ program, index }) => [program, { typeId, index, module }] as const)
     ),
   );
+  const knowsFunctions = btf === undefined || hasFeature(token, "btf_func") !== false;
   const loaded = new Map<string, Program>();
   for (const [index, program] of programs.entries()) {
     const { insns, open, funcInfo, lineInfo } = linked[index];
     applyRelocations(insns, open, resolution);
     sanitizeInsns(token, insns);
-    const own: ProgBtf | undefined = btf === undefined || funcInfo === undefined
+    const own: ProgBtf | undefined = btf === undefined || funcInfo === undefined || !knowsFunctions
       ? undefined
       : { fd: btf, funcInfo, lineInfo };
     // The first place stands for the kernel's own functions, which have no descriptor.
@@ -141,27 +144,24 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
   for (const struct of structOps.values()) fillStructOps(struct, (name) => loaded.get(name)?.fd);
   const skipped = wanted.filter((program) => !programs.includes(program)).map(({ name }) => name);
   pins.length = 0;
-  return { maps, programs: loaded, skipped, structOps, arena, stack: stack.move() };
+  return { maps, programs: loaded, skipped, structOps, arena, btfError, stack: stack.move() };
 }
 
-/** Loads the object's BTF. Without it maps and programs are loaded all the same, unless they need it. */
-function loadBtf(token: AnyToken, { spec }: ParsedObject, stack: DisposableStack): Fd | undefined {
-  if (spec.btf === undefined) return undefined;
+/** Loads the object's BTF. Where the kernel refuses it, the rest is loaded without, as libbpf does, unless it needs it. */
+function loadBtf(token: AnyToken, { spec }: ParsedObject, stack: DisposableStack): { fd?: Fd; error?: Error } {
+  if (spec.btf === undefined) return {};
   try {
-    return stack.use(btfLoad(token as never, sanitizeBtf(token, spec)));
+    return { fd: stack.use(btfLoad(token as never, sanitizeBtf(token, spec))) };
   } catch (error) {
     const needsIt = Object.values(spec.maps).some(({ type, autocreate }) => autocreate && type === "struct_ops");
     const isRefused = error instanceof NotSupportedError || error instanceof SyscallError;
-    if (!isRefused || needsIt || (error instanceof VerifierError && hasFunctions(spec.btf))) throw error;
-    return undefined;
+    if (!isRefused || needsIt || (error instanceof SyscallError && OUT_OF.has(error.errno))) throw error;
+    return { error };
   }
 }
 
-/** Whether programs of the object have functions in BTF, which the kernel then has to know. */
-function hasFunctions(btf: Btf): boolean {
-  for (let id = 1; id < btf.typeCount; id++) if (btf.kindOf(id) === "func") return true;
-  return false;
-}
+/** Errors that say nothing of the BTF. */
+const OUT_OF: ReadonlySet<number> = new Set([errnos.ENOMEM, errnos.EMFILE, errnos.ENFILE, errnos.EPERM]);
 
 /** Maps the arena that has variables, and writes their first values. */
 function mapArena(

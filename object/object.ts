@@ -137,6 +137,14 @@ export class BpfObject<S extends ObjectShape = AnyObject> implements Disposable,
   }
 
   /**
+   * Why the kernel refused its BTF: then it was loaded without functions and lines, and its maps without types. Undefined
+   * where it did not, and until it is loaded.
+   */
+  get btfError(): Error | undefined {
+    return this.#loaded?.btfError;
+  }
+
+  /**
    * Its maps by name, once it is loaded. Keys, values and events are as BTF says.
    *
    * @throws {TypeError} Where it is not loaded.
@@ -291,13 +299,16 @@ export class BpfObject<S extends ObjectShape = AnyObject> implements Disposable,
         };
     }
     const isConstant = map.kind === "rodata" || map.kind === "kconfig";
-    const isMapped = (effective(token, map).flags & BPF_F_MMAPABLE) !== 0;
-    const live = isConstant || !isMapped
-      ? undefined
-      : (this.maps as Record<string, ArrayMap<unknown>>)[map.name].view(Uint8Array).subarray(0, length);
+    const isMapped = !isConstant && (effective(token, map).flags & BPF_F_MMAPABLE) !== 0 && !token.readOnly;
+    let live: Bytes | undefined;
+    const view = (): Bytes =>
+      (this.maps as Record<string, ArrayMap<unknown>>)[map.name].view(Uint8Array).subarray(0, length) as Bytes;
     const key = allocate(4);
     return {
-      live: live as Bytes | undefined,
+      // Mapped when it is first asked for.
+      get live(): Bytes | undefined {
+        return isMapped ? live ??= view() : undefined;
+      },
       read: () => mapLookupElem(token, fd, { key })!.subarray(0, length) as Bytes,
       write: isConstant
         ? undefined

@@ -49,6 +49,7 @@ export interface ParsedObject {
 
 const EM_BPF = 247;
 const ET_REL = 1;
+const SHT_SYMTAB = 2;
 const DEFAULT_PIN_FOLDER = "/sys/fs/bpf";
 const TEXT = ".text";
 
@@ -63,6 +64,9 @@ export function parseObject(bytes: Uint8Array, options: ParseOptions = {}): Pars
       new SyntaxError(`Cannot read object at byte ${offset}: ${what} is no object that clang compiled for BPF`),
       { offset, section: undefined },
     );
+  }
+  if (!elf.sections.some(({ type }) => type === SHT_SYMTAB)) {
+    throw malformedObject(header, 0, "it has no symbols: strip -g takes only what is not needed");
   }
   const name = options.name ?? "object";
   const sections = sortSections(elf);
@@ -116,7 +120,7 @@ function readTypes(elf: Elf): {
   bySymbol: ReadonlyMap<number, number>;
 } {
   const section = elf.section(".BTF");
-  const symbols = elf.sections.find(({ type }) => type === 2) ?? elf.sections[0];
+  const symbols = elf.sections.find(({ type }) => type === SHT_SYMTAB) ?? elf.sections[0];
   const externsOf = (btf: Btf | undefined) =>
     collectExterns(elf, btf, (symbol, reason) => malformedObject(symbols, 24 * symbol.index, reason));
   if (section === undefined || section.data.length === 0) return { btf: undefined, ...externsOf(undefined) };

@@ -127,7 +127,7 @@ kernelTest(
 /** The counters of `probes.bpf.c`. */
 const PROBES: readonly string[] = [
   ...["at_entry", "at_return", "at_syscall", "after_syscall", "at_many", "before", "after", "on_open", "in_user"],
-  ...["after_user", "at_session", "in_many"],
+  ...["after_user", "at_session", "in_many", "before_many", "around"],
 ];
 
 /** Loads one program, attaches it, makes it run and counts. */
@@ -152,6 +152,8 @@ const KERNEL_PROBES: readonly (readonly [string, AttachType])[] = [
   ["at_session", "trace_kprobe_session"],
   ["before", "trace_fentry"],
   ["after", "trace_fexit"],
+  ["around", "trace_fsession"],
+  ["before_many", "trace_fentry_multi"],
 ];
 
 for (const [name, attachType] of KERNEL_PROBES) {

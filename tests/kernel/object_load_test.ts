@@ -1,12 +1,15 @@
 import { assertEquals, assertGreater, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
 import { gunzipSync } from "node:zlib";
 import type { BtfTypeOf } from "../../btf/mod.ts";
-import { NotSupportedError, VerifierError } from "../../errors.ts";
+import { NotSupportedError, SyscallError, VerifierError } from "../../errors.ts";
+import { forgetAnswers } from "../../features/_answer.ts";
+import { commands } from "../../uapi/enums.gen.ts";
+import { errnos } from "../../uapi/errno.gen.ts";
 import { hasAttachType, hasMapType, kernelBtf } from "../../features/mod.ts";
 import type { Arena } from "../../maps/mod.ts";
 import { BpfObject } from "../../object/mod.ts";
 import { kernelSince, kernelTest, type Probe, SLOWNESS } from "../_kernel_test.ts";
-import { rootToken } from "./_objects.ts";
+import { interpose, rootToken } from "./_objects.ts";
 import { objectBytes, testObject } from "./_object_files.ts";
 
 const OPTIONS = { needs: ["btf"] } as const;
@@ -382,3 +385,24 @@ kernelTest(
     );
   },
 );
+
+kernelTest("BpfObject.load() goes on without BTF that the kernel refuses, and says so", OPTIONS, () => {
+  const token = rootToken();
+  try {
+    using _refusing = interpose(undefined, (command) => command === commands.btf_load ? -errnos.EINVAL : undefined);
+    using object = testObject("globals");
+    object.load(token);
+    assertInstanceOf(object.btfError, SyscallError);
+    assertEquals(object.progs.all.info.nrFuncInfo, 0);
+    assertEquals(object.progs.all.run({ data: new Uint8Array(64) }).returnValue, 180);
+    assertEquals(object.bss.get("calls"), 1);
+    // Structs of functions cannot do without.
+    using other = testObject("struct_ops");
+    assertThrows(() => other.load(token), SyscallError);
+  } finally {
+    // Probes have heard that the kernel knows no BTF.
+    forgetAnswers();
+  }
+  using object = testObject("globals");
+  assertEquals([object.load(token).btfError, object.progs.all.info.nrFuncInfo], [undefined, 1]);
+});

@@ -4,7 +4,7 @@
 
 u64 hits[16];
 enum { KPROBE_HIT, KRETPROBE_HIT, KSYSCALL_HIT, KRETSYSCALL_HIT, MULTI_HIT, FENTRY_HIT, FEXIT_HIT, LSM_HIT, UPROBE_HIT,
-       URETPROBE_HIT, SESSION_HIT, UPROBE_MULTI_HIT, OWN_HIT };
+       URETPROBE_HIT, SESSION_HIT, UPROBE_MULTI_HIT, FENTRY_MULTI_HIT, FSESSION_HIT };
 u64 cookie;
 const volatile int target_pid = 0;
 
@@ -36,6 +36,12 @@ int BPF_PROG(before, void *map) { return count(FENTRY_HIT); }
 
 SEC("?fexit/bpf_map_copy_value")
 int BPF_PROG(after, void *map) { return count(FEXIT_HIT); }
+
+SEC("?fentry.multi/bpf_map_copy_valu*")
+int BPF_PROG(before_many, void *map) { return count(FENTRY_MULTI_HIT); }
+
+SEC("?fsession/bpf_map_copy_value")
+int BPF_PROG(around, void *map) { return count(FSESSION_HIT); }
 
 SEC("?lsm/file_open")
 int BPF_PROG(on_open, void *file, int ret) {
