@@ -40,9 +40,9 @@ function loopback(port: number, host: readonly number[] = [127, 0, 0, 1]): Uint8
 }
 
 /** Sends some packets over UDP, whoever may be there. */
-export function sendUdp(host: readonly number[] = [127, 0, 0, 1]): void {
+export function sendUdp(host: readonly number[] = [127, 0, 0, 1], port = 9): void {
   using made = socket(AF_INET, SOCK_DGRAM);
-  checked(kernel().connect(made.fd, loopback(9, host)), "connect");
+  checked(kernel().connect(made.fd, loopback(port, host)), "connect");
   // The first answer, that nobody listens, fails the second send.
   for (let sent = 0; sent < 3; sent++) kernel().write(made.fd, new Uint8Array(8));
 }

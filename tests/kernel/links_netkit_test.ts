@@ -1,70 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { attached, attachNetkit, attachUnlinked, type Fd, objGetInfoByFd, progQuery, SyscallError } from "../../mod.ts";
 import { interfaceIndex } from "../../ffi/interface.ts";
-import { attributeString, netlinkCode, NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from "../../ffi/netlink.ts";
-import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
+import { kernelTest } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { Counter } from "./_counter.ts";
+import { hasNetkit, netkit } from "./_netkit.ts";
 import { type RootToken, rootToken, simpleProg, veth } from "./_objects.ts";
 import { sendUdp } from "./_sockets.ts";
-
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const IFLA_IFNAME = 3;
-const IFLA_LINKINFO = 18;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
-const IFLA_NETKIT_PEER_INFO = 1;
-
-/** A pair of netkit devices, which ip(8) of Debian 12 does not know. */
-function netkit(name: string, peer: string): Disposable {
-  const peerName = attributeString(peer);
-  // struct ifinfomsg, and behind it an attribute with the peer's name.
-  const peerInfo = new Uint8Array(16 + 4 + (peerName.length + 3 & ~3));
-  const view = new DataView(peerInfo.buffer);
-  view.setUint16(16, 4 + peerName.length, true);
-  view.setUint16(18, IFLA_IFNAME, true);
-  peerInfo.set(peerName, 20);
-  using socket = new NetlinkSocket();
-  socket.request({
-    type: RTM_NEWLINK,
-    flags: NLM_F_CREATE | NLM_F_EXCL,
-    header: new Uint8Array(16),
-    attributes: [
-      [IFLA_IFNAME, attributeString(name)],
-      [IFLA_LINKINFO, [
-        [IFLA_INFO_KIND, attributeString("netkit")],
-        [IFLA_INFO_DATA, [[IFLA_NETKIT_PEER_INFO, peerInfo]]],
-      ]],
-    ],
-    action: "make a netkit device",
-  });
-  return {
-    [Symbol.dispose]: () => {
-      using closing = new NetlinkSocket();
-      closing.request({
-        type: RTM_DELLINK,
-        header: new Uint8Array(16),
-        attributes: [[IFLA_IFNAME, attributeString(name)]],
-        action: "remove a netkit device",
-      });
-    },
-  };
-}
-
-const hasNetkit: Probe = () => {
-  const old = kernelSince("6.7")();
-  if (old !== undefined || Deno.env.get("BPF_TEST_NETNS") === undefined) {
-    return old ?? "no network namespace of its own";
-  }
-  try {
-    netkit("bpfnk8", "bpfnk9")[Symbol.dispose]();
-    return undefined;
-  } catch (error) {
-    if (netlinkCode(error) === "EOPNOTSUPP") return "the kernel was built without netkit";
-    throw error;
-  }
-};
 
 const idOf = (token: RootToken, prog: Fd): number => objGetInfoByFd(token, prog, { kind: "prog" }).id;
 
