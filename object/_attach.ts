@@ -9,7 +9,7 @@ import { type AnyAttachment, attachMethods } from "./_attach_methods.ts";
 import { type Loaded, registerStructOps } from "./_loader.ts";
 import type { AttachOptions } from "./attach_options.ts";
 import { ObjectLinks } from "./links.ts";
-import type { ObjectSpec } from "./spec.ts";
+import type { ObjectSpec, ProgramSpec } from "./spec.ts";
 
 /** Attaches every program that its section or the caller names a place for, and every struct of functions. */
 export function attachAll(token: AnyToken, spec: ObjectSpec, loaded: Loaded, options: AttachOptions): ObjectLinks {
@@ -25,6 +25,7 @@ export function attachAll(token: AnyToken, spec: ObjectSpec, loaded: Loaded, opt
     const program = spec.programs[name];
     const { def, autoattach } = program;
     if (!autoattach) continue;
+    if (Object.hasOwn(places, name) && def?.attach === undefined) throw unattached(program);
     const place = Object.hasOwn(places, name) ? places[name] : {};
     const method = def?.attach === undefined ? undefined : attachMethods[def.attach];
     let link: AnyAttachment | undefined;
@@ -45,6 +46,13 @@ export function attachAll(token: AnyToken, spec: ObjectSpec, loaded: Loaded, opt
   const made = new ObjectLinks(token, links, left);
   stack.move();
   return made;
+}
+
+/** Why a place helps nothing: the program is put into a map, named by others, called, or has a section of no meaning. */
+function unattached({ name, section }: ProgramSpec): TypeError {
+  return new TypeError(
+    `Cannot attach program ${name}: programs of section "${section}" are not attached by themselves`,
+  );
 }
 
 function attachStruct(

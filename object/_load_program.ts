@@ -2,7 +2,7 @@
 
 import type { ProgBtf } from "../cmds/prog.ts";
 import type { BtfKind } from "../btf/mod.ts";
-import { NotSupportedError, VerifierError } from "../errors.ts";
+import { NotSupportedError, SyscallError, VerifierError } from "../errors.ts";
 import { hasAttachType, hasFeature, hasProgType } from "../features/mod.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import type { Bytes } from "../ffi/kernel.ts";
@@ -10,6 +10,7 @@ import { openModuleBtf } from "../progs/module_btf.ts";
 import { Program, type ProgramOptions } from "../progs/mod.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import type { AttachType, ProgType } from "../uapi/enums.gen.ts";
+import { errnos } from "../uapi/errno.gen.ts";
 import { kernelVersion } from "./_kernel_config.ts";
 import { kernelName } from "./_map_defs.ts";
 import type { Modules } from "./_modules.ts";
@@ -118,8 +119,18 @@ export function loadProgram(
   try {
     return Program.load(token as never, options);
   } catch (error) {
-    throw explained(error, name, parts.explain);
+    throw explained(lackingType(token, type, error) ?? error, name, parts.explain);
   }
+}
+
+/** Kernels that are new enough for a type may have been built without it, and call that EINVAL without a word. */
+function lackingType(token: AnyToken, type: ProgType | number, error: unknown): NotSupportedError | undefined {
+  if (!(error instanceof SyscallError) || error instanceof VerifierError || error.errno !== errnos.EINVAL) {
+    return undefined;
+  }
+  if (typeof type === "number" || hasProgType(token, type) !== false) return undefined;
+  const reason = "the kernel was built without it";
+  return new NotSupportedError(`program type ${type}`, { reason, cause: error });
 }
 
 /** Adds the program's name to an error, and what a number means that no helper has. */
