@@ -39,10 +39,7 @@ import {
 import { mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
 import { all, MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
-import { CommandError, exitCodeOf, QuietFailure, type Words } from "./_words.ts";
-
-/** The exit code of what is not there: 256 less ENOENT. */
-const NOT_FOUND = exitCodeOf(errnos.ENOENT);
+import { CommandError, exitCodeOf, isPrefix, NOT_FOUND, QuietFailure, type Words } from "./_words.ts";
 
 function show(session: Session, words: Words): void {
   const viewer = new MapViewer(session);
@@ -90,7 +87,7 @@ function create(session: Session, words: Words): void {
     valueSize: given.valueSize ?? 0,
     maxEntries: given.maxEntries ?? 0,
   };
-  using map = orSay("map create failed", () => mapCreate(session.token, options));
+  using map = orSay("map create failed", () => mapCreate(session.token, options), 255);
   pinAt(session, map, path);
   session.done();
 }
@@ -152,7 +149,10 @@ function dumpText(
 }
 
 function parseKey(words: Words, { keySize }: MapInfo): Bytes {
-  if (keySize === 0) return allocate(0);
+  if (keySize === 0) {
+    if (isPrefix(words.peek, "key")) throw new CommandError("this map has no keys");
+    return allocate(0);
+  }
   if (!words.accept("key")) throw new CommandError(`expected 'key', got: '${words.peek ?? ""}'?`);
   return parseBytes(words, keySize, "key");
 }
@@ -218,8 +218,8 @@ function lookup(session: Session, words: Words): void {
   const element = readElement(token, fd, info, key);
   const types = MapTypes.of(token, info);
   if (element?.value === undefined) {
-    const missing = element === undefined || element.error === errnoMeaning(errnos.ENOENT);
-    if (!missing) throw new CommandError(`lookup failed: ${element.error}`);
+    const errno = element?.errno ?? errnos.ENOENT;
+    if (errno !== errnos.ENOENT) throw new CommandError(`lookup failed: ${element?.error}`, exitCodeOf(errno));
     session.answer({
       json: () => null,
       v1: ["map.lookup", () => null],
@@ -252,7 +252,10 @@ function showValue(session: Session, info: MapInfo, value: Bytes | undefined): v
       formatted: types === undefined ? undefined : { value: types.json("value", value) },
     }),
     v1: ["map.value", () => types?.value("value", value) ?? value],
-    text: () => types === undefined ? `value: ${hexText(value)}\n` : `${types.text("value", value, 0)}\n`,
+    text: () =>
+      types === undefined
+        ? elementText({ key: allocate(0), value, error: undefined }, info, undefined, 0)
+        : `${types.text("value", value, 0)}\n`,
   });
 }
 
@@ -294,14 +297,22 @@ function freeze(session: Session, words: Words): void {
   session.done();
 }
 
+/** The map that the next words name: one without keys, whose elements come in an order. */
+function parseKeyless(session: Session, words: Words): Opened<MapInfo> {
+  const map = parseRef(MAPS, session, words);
+  if (map.info.keySize === 0) return map;
+  map[Symbol.dispose]();
+  throw new CommandError("did not find key: this map has keys");
+}
+
 function peek(session: Session, words: Words): void {
-  using map = parseRef(MAPS, session, words);
+  using map = parseKeyless(session, words);
   words.end();
   showValue(session, map.info, orSay("lookup failed", () => mapLookupElem(session.token, map.fd, {})));
 }
 
 function take(session: Session, words: Words): void {
-  using map = parseRef(MAPS, session, words);
+  using map = parseKeyless(session, words);
   words.end();
   showValue(session, map.info, orSay("pop failed", () => mapLookupAndDeleteElem(session.token, map.fd)));
 }
