@@ -31,6 +31,8 @@ export interface ShownLink {
 interface Details {
   readonly json: { readonly [name: string]: Json | undefined };
   readonly lines: readonly string[];
+  /** What stands in the first line, behind the program. */
+  readonly head?: string;
 }
 
 const NOTHING: Details = { json: {}, lines: [] };
@@ -148,8 +150,8 @@ function detailsOf(info: LinkInfo, session: Session): Details {
           pid: known.task !== undefined && known.task.tid === 0 && known.task.pid > 0 ? known.task.pid : undefined,
           cgroup_id: known.cgroup?.cgroupId,
         },
-        // It stands in the first line.
-        lines: [`\u0000target_name ${safe(known.targetName)}  ${parts.map((part) => `${part}  `).join("")}`],
+        lines: [],
+        head: `target_name ${safe(known.targetName)}  ${parts.map((part) => `${part}  `).join("")}`,
       };
     }
     case "netns":
@@ -255,7 +257,9 @@ export function linkText({ info, pinned, pids }: ShownLink, session: Session): s
   const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
   let text = `${id}: ${style.type(type)}  `;
   if (info.progId > 0) text += `prog ${info.progId}  `;
-  for (const line of detailsOf(info, session).lines) text += line.startsWith("\u0000") ? line.slice(1) : `\n\t${line}`;
+  const { head = "", lines } = detailsOf(info, session);
+  text += head;
+  for (const line of lines) text += `\n\t${line}`;
   for (const path of pinned) text += `\n\tpinned ${safe(path)}`;
   if (pids.length > 0) text += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
   return `${text}\n`;

@@ -40,6 +40,10 @@ export interface Kernel {
   read(fd: number, buffer: Bytes): number;
   /** readlink(2) into all of `buffer`. */
   readlink(path: string, buffer: Bytes): number;
+  /** mkdir(2). */
+  mkdir(path: string, mode: number): number;
+  /** rmdir(2). */
+  rmdir(path: string): number;
   /** unlink(2). */
   unlink(path: string): number;
   /** mount(2), with options as text. */
@@ -233,6 +237,14 @@ export class LibcKernel implements Kernel {
 
   readlink(path: string, buffer: Bytes): number {
     return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+  }
+
+  mkdir(path: string, mode: number): number {
+    return this.#answer(this.#symbols.mkdir(cString(path), mode));
+  }
+
+  rmdir(path: string): number {
+    return this.#answer(this.#symbols.rmdir(cString(path)));
   }
 
   unlink(path: string): number {

@@ -44,6 +44,10 @@ const SYMBOLS = {
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   // ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size);
   readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
+  // int mkdir(const char *path, mode_t mode);
+  mkdir: { parameters: ["buffer", "u32"], result: "i32" },
+  // int rmdir(const char *path);
+  rmdir: { parameters: ["buffer"], result: "i32" },
   // int unlink(const char *path);
   unlink: { parameters: ["buffer"], result: "i32" },
   // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);

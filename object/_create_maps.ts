@@ -9,7 +9,7 @@ import { possibleCpus } from "../ffi/cpus.ts";
 import { duplicateFd, type Fd, type FdSource } from "../ffi/fd.ts";
 import { pageSize } from "../ffi/mapping.ts";
 import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
-import type { Bytes } from "../ffi/kernel.ts";
+import { type Bytes, kernel } from "../ffi/kernel.ts";
 import type { AnyToken } from "../tokens/token.ts";
 import { BPF_F_MMAPABLE, BPF_F_RDONLY_PROG } from "../uapi/constants.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
@@ -43,6 +43,8 @@ export interface MapContext {
   readonly reuse: Readonly<Record<string, FdSource>>;
   /** The pins that were made. */
   readonly pins: string[];
+  /** The folders that were made for them. */
+  readonly folders: string[];
   /** Where each descriptor goes that was opened. */
   readonly stack: DisposableStack;
 }
@@ -81,6 +83,13 @@ export function pinPathOf({ pinFolder }: ObjectSpec, { name, pinPath, pinByName 
   return pinPath ?? (pinByName ? `${pinFolder}/${name.replaceAll(".", "_")}` : undefined);
 }
 
+/** Makes the folder of a pin where it is not there, but none above it. C name: `make_parent_dir`. */
+function makeFolder(path: string, { folders }: MapContext): void {
+  const folder = path.slice(0, Math.max(path.lastIndexOf("/"), 0));
+  // Why it cannot be made, pinning will say.
+  if (folder !== "" && kernel().mkdir(folder, 0o700) === 0) folders.push(folder);
+}
+
 function createOrReuse(token: AnyToken, spec: ObjectSpec, map: MapSpec, context: MapContext): CreatedMap {
   const take = (fd: Fd): Fd => context.stack.use(fd);
   const given = Object.hasOwn(context.reuse, map.name) ? context.reuse[map.name] : map.reuse;
@@ -96,6 +105,8 @@ function createOrReuse(token: AnyToken, spec: ObjectSpec, map: MapSpec, context:
   if (map.data !== undefined && map.structOps === undefined && map.type !== "arena") fill(token, map, fd, map.data);
   if (path === undefined) return { fd, reused: false };
   try {
+    token.assert({ command: "obj_pin", path }, `pin map ${map.name}`);
+    makeFolder(path, context);
     objPin(token, fd, { path });
     context.pins.push(path);
   } catch (error) {

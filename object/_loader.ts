@@ -66,8 +66,12 @@ export function linkAll(
 export function loadObject(token: AnyToken, object: ParsedObject, options: LoadOptions): Loaded {
   using stack = new DisposableStack();
   const pins: string[] = [];
+  const folders: string[] = [];
   // Pins that were made are taken away again, unless all goes well.
-  stack.defer(() => pins.forEach((path) => void kernel().unlink(path)));
+  stack.defer(() => {
+    for (const path of pins) kernel().unlink(path);
+    for (const path of folders) kernel().rmdir(path);
+  });
   const { spec } = object;
   if (spec.byteOrder !== "little") {
     throw new NotSupportedError("this object", { reason: "it was compiled for big-endian machines, and this is none" });
@@ -96,7 +100,7 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
     throw new NotSupportedError("global variables", { since: "5.2" });
   }
   const maps = createMaps(token, spec, {
-    ...{ btf, stack, pins, reuse: options.maps ?? {} },
+    ...{ btf, stack, pins, folders, reuse: options.maps ?? {} },
     structOps: structOpsMapOptions(token, structOps, stack, btf),
   });
   const arena = mapArena(token, object, maps, stack);
@@ -143,7 +147,7 @@ export function loadObject(token: AnyToken, object: ParsedObject, options: LoadO
   fillProgramArrays(token, spec.maps, maps, loaded);
   for (const struct of structOps.values()) fillStructOps(struct, (name) => loaded.get(name)?.fd);
   const skipped = wanted.filter((program) => !programs.includes(program)).map(({ name }) => name);
-  pins.length = 0;
+  pins.length = folders.length = 0;
   return { maps, programs: loaded, skipped, structOps, arena, btfError, stack: stack.move() };
 }
 

@@ -3,7 +3,7 @@ import { mapUpdateElem } from "../../cmds/map_elem.ts";
 import { possibleCpus } from "../../ffi/cpus.ts";
 import { BpfMap } from "../../maps/mod.ts";
 import { u32, u64 } from "../../codec.ts";
-import { SyscallError } from "../../errors.ts";
+import { PermissionError, SyscallError } from "../../errors.ts";
 import type { BpfObject } from "../../object/mod.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { place, rootToken } from "./_objects.ts";
@@ -113,6 +113,22 @@ kernelTest("BpfObject.load() takes the pins away that it made where it fails", O
     assertThrows(() => Deno.statSync(pin), Deno.errors.NotFound);
     assertEquals([...Deno.readDirSync(place("BPFFS"))].filter(({ name }) => name === "pinned"), []);
   });
+});
+
+kernelTest("BpfObject.load() makes the folder of pins by name, and takes it away where it fails", OPTIONS, () => {
+  const folder = `${place("BPFFS")}/made`;
+  withMaps((object) => {
+    object.spec.pinFolder = folder;
+    object.spec.programs.start_here.flags = ["xdp_has_frags", "sleepable"];
+    assertThrows(() => object.load(rootToken()));
+    assertThrows(() => Deno.statSync(folder), Deno.errors.NotFound);
+    object.spec.programs.start_here.flags = [];
+    assertThrows(() => object.load(rootToken().only({ pins: [`${place("BPFFS")}/other`] })), PermissionError);
+    assertThrows(() => Deno.statSync(folder), Deno.errors.NotFound);
+    object.load(rootToken());
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), ["pinned"]);
+  });
+  Deno.removeSync(folder, { recursive: true });
 });
 
 kernelTest("BpfObject.load() fills maps of variables in their place", OPTIONS, () => {

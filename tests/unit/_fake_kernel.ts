@@ -227,6 +227,16 @@ export class FakeKernel implements Kernel, Disposable {
     return 0;
   }
 
+  mkdir(path: string): number {
+    this.log.push(`mkdir ${path}`);
+    return 0;
+  }
+
+  rmdir(path: string): number {
+    this.log.push(`rmdir ${path}`);
+    return 0;
+  }
+
   unlink(path: string): number {
     this.log.push(`unlink ${path}`);
     return 0;
