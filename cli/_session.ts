@@ -8,7 +8,7 @@ import { errnoMeaning, NotSupportedError, PermissionError, SyscallError } from "
 import type { Capability } from "../tokens/capabilities.ts";
 import { readEnvironment } from "../tokens/environment.ts";
 import { acquire, type PermissionToken } from "../tokens/token.ts";
-import { type Json, toJsonV1, type Writable, writeJson } from "./_json.ts";
+import { toJsonV1, type Writable, writeJson } from "./_json.ts";
 import { plainStyle, type Style } from "./_style.ts";
 import { CommandError, exitCodeOf } from "./_words.ts";
 
@@ -94,7 +94,7 @@ export class Session {
     if (format === "text") return this.output.out(text());
     if (format === "json") return this.output.out(`${writeJson(json(), pretty)}\n`);
     const data = v1 === undefined ? json() : v1[1]();
-    const document = { version: 1, kind: v1?.[0] ?? "value", data: toJsonV1(data) } as unknown as Json;
+    const document = { version: 1, kind: v1?.[0] ?? "value", data: toJsonV1(data) };
     this.output.out(`${writeJson(document, pretty)}\n`);
   }
 

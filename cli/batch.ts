@@ -58,6 +58,8 @@ export async function batch(session: Session, words: Words): Promise<void> {
     try {
       await runWords(one, new Words(command));
     } catch (error) {
+      // Nobody reads any more: that ends all, and nothing of it has failed.
+      if (error instanceof Deno.errors.BrokenPipe) throw error;
       failed = report(error, collected, one);
       if (session.isText) output.err(`Command failed: line ${index + 1}\n`);
     } finally {
