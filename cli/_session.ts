@@ -66,8 +66,6 @@ export class Session {
   readonly output: Output;
   /** How text for people looks. */
   readonly style: Style;
-  /** Whether anything was written as JSON: else `null` is, so that there is some. */
-  answered = false;
   #token: HeldToken | undefined;
 
   /** Begins a command line. */
@@ -89,7 +87,6 @@ export class Session {
 
   /** Writes an answer. */
   answer({ json, v1, text }: Answer): void {
-    this.answered = true;
     const { format, pretty } = this.options;
     if (format === "text") return this.output.out(text());
     if (format === "json") return this.output.out(`${writeJson(json(), pretty)}\n`);

@@ -72,6 +72,5 @@ export async function batch(session: Session, words: Words): Promise<void> {
   if (options.format === "json") {
     output.out(`${writeJson(answers, options.pretty)}\n`);
   } else if (failed === 0 && session.isText) output.out(`processed ${done} commands\n`);
-  session.answered = true;
   if (failed !== 0) throw new QuietFailure(failed);
 }
