@@ -62,7 +62,7 @@ kernelTest("probes leave nothing behind, whichever step of attaching fails", {
     );
     if (hasKprobes() !== undefined) continue;
     const options = { mode, tracefs };
-    counts[`kprobe ${mode}`] = failEach(() => attachKprobe(token, prog, "do_unlinkat", options), noProbes);
+    counts[`kprobe ${mode}`] = failEach(() => attachKprobe(token, prog, "bpf_fentry_test1", options), noProbes);
   }
   if (hasCookies) {
     const usdt = { path, provider: "probed", name: "twice", maps: { specs }, tracefs };

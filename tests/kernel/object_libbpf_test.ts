@@ -1,3 +1,4 @@
+import { readKernelConfig } from "../../features/kernel_config.ts";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { attachTypes, mapTypes, progTypes } from "../../uapi/enums.gen.ts";
 import { BpfObject, sectionDefs, sectionMeaning } from "../../object/mod.ts";
@@ -84,7 +85,9 @@ kernelTest("BpfObject.load() makes the maps and instructions that libbpf makes",
   try {
     await oracle(folder);
     let lines = 0;
-    for (const name of OBJECTS) lines += await compare(folder, name, objectPath(name));
+    // libbpf wants the kernel's configuration for externs, and takes no other.
+    const names = OBJECTS.filter((name) => name !== "externs" || readKernelConfig() !== undefined);
+    for (const name of names) lines += await compare(folder, name, objectPath(name));
     assertGreater(lines, 50);
   } finally {
     await Deno.remove(folder, { recursive: true });

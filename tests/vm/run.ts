@@ -27,7 +27,7 @@ const WHOLE = "tests/kernel";
  * minutes of processes that start and end, of calls that fail, and of all types of vmlinux.
  */
 const SLOW =
-  /^(btf_clang|btf_dump|btf_format|btf_print_c|btf_typescript|cli_\w+|cli|core_libbpf|demo|elf_readelf|errno|maps_model)_test\.ts$/;
+  /^(btf_clang|btf_dump|btf_format|btf_print_c|btf_typescript|cli_\w+|cli|core_libbpf|demo|elf_readelf|errno|lifetime|links_failures|maps_model)_test\.ts$/;
 
 const TOOLS: Readonly<Record<string, string>> = {
   "qemu-system-x86_64": "qemu-system-x86",
