@@ -24,7 +24,7 @@ import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import { hexText, parseBytes } from "./_bytes.ts";
 import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
-import { hexBytes } from "./_json.ts";
+import { hexBytes, type Writable } from "./_json.ts";
 import { MapTypes } from "./_map_btf.ts";
 import {
   type Element,
@@ -36,7 +36,7 @@ import {
   isPerCpu,
   readElement,
 } from "./_map_elements.ts";
-import { mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
+import { headText, mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
 import { all, MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { CommandError, exitCodeOf, isPrefix, NOT_FOUND, QuietFailure, type Words } from "./_words.ts";
@@ -126,14 +126,17 @@ function dump(session: Session, words: Words): void {
           elements: elements.map((one) => elementValue(one, info, types)),
         })),
     ],
-    text: () => dumps.map((one) => dumpText(one)).join(""),
+    // Several stand below what each is.
+    text: () =>
+      dumps.map((one) => (several ? headText(one.info, session) : "") + dumpText(one)).join(several ? "\n" : ""),
   });
   const failed = dumps.find(({ failure }) => failure !== undefined)?.failure;
   if (failed !== undefined) throw new QuietFailure(exitCodeOf(failed));
 }
 
-function mapHead(info: MapInfo): { id: number; type: MapType | number; name: string } {
-  return { id: info.id, type: info.type, name: info.name };
+/** What stands above the elements of a map, where several are dumped. */
+function mapHead({ id, type, name, flags }: MapInfo): Readonly<Record<string, Writable | undefined>> {
+  return { id, type, name: name === "" ? undefined : name, flags };
 }
 
 function dumpText(

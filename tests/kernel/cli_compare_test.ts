@@ -44,6 +44,14 @@ kernelTest("bpf shows elements of any width in the lines that bpftool has for th
   }
 });
 
+kernelTest("bpf map dump of several maps of a name tells them apart as bpftool does", OPTIONS, async () => {
+  using _first = hashMap(rootToken(), { name: "twins" });
+  using second = hashMap(rootToken(), { name: "twins" });
+  mapUpdateElem(rootToken(), second, { key: new Uint8Array(4), value: new Uint8Array(8).fill(1) });
+  assertStringIncludes(await same("map", "dump", "name", "twins"), "Found 1 element");
+  for (const json of ["-j", "-p"]) await same(json, "map", "dump", "name", "twins");
+});
+
 kernelTest("bpf shows programs and types of compiled objects as bpftool does", OPTIONS, async () => {
   const folder = `${place("BPFFS")}/compared`;
   Deno.mkdirSync(folder);
