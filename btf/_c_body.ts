@@ -88,10 +88,11 @@ class Body {
 
   #member({ name, typeId, bitfieldSize }: BtfMember): void {
     const { btf } = this.#context;
+    const indent = `${this.#indent}\t`;
     // C has no anonymous member of a named type: its members are written out.
     const declaration = name === ""
-      ? composite(this.#context, btf.resolve(typeId), this.#indent)
-      : this.#context.declare(typeId, identifier(name), this.#indent);
+      ? composite(this.#context, btf.resolve(typeId), indent)
+      : this.#context.declare(typeId, identifier(name), indent);
     this.#line(bitfieldSize > 0 ? `${declaration}: ${bitfieldSize}` : declaration);
   }
 

@@ -5,6 +5,7 @@
  */
 
 import type { CommandGroup } from "./_command.ts";
+import { writeJson } from "./_json.ts";
 import { parseOptions } from "./_options.ts";
 import { explain, type GlobalOptions, type Output, Session } from "./_session.ts";
 import { colourStyle, plainStyle } from "./_style.ts";
@@ -145,7 +146,7 @@ export function report(error: unknown, output: Output, session: Session | undefi
   if (said === undefined) throw error;
   if (json) {
     // What was begun is no longer JSON as a whole: the error is a line of its own.
-    output.out(`${JSON.stringify({ error: said.message })}\n`);
+    output.out(`${writeJson({ error: said.message }, session.options.pretty)}\n`);
   } else output.err(`${(session?.style ?? plainStyle).bad("Error:")} ${said.message}\n`);
   return said.exitCode;
 }

@@ -51,7 +51,9 @@ function mountBpffs(folder: string, path: string): void {
  */
 export function prepareBpffs(session: Session, path: string): void {
   const folder = folderOf(path);
-  if (!folder.startsWith("/") || isOnBpffs(folder) || !pathExists(folder)) return;
+  if (!folder.startsWith("/")) return;
+  if (!pathExists(folder)) throw new CommandError(`can't pin the object (${path}): there is no folder ${folder}`);
+  if (isOnBpffs(folder)) return;
   if (session.options.noMount) {
     throw new CommandError("no BPF file system found, not mounting it due to --nomount option");
   }

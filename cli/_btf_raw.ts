@@ -4,12 +4,15 @@
  * @module
  */
 
-import type { BtfType } from "../btf/mod.ts";
+import type { Btf, BtfType } from "../btf/mod.ts";
 import type { Json } from "./_json.ts";
 
 const ENCODINGS = { none: "(none)", signed: "SIGNED", char: "CHAR", bool: "BOOL" } as const;
 
 const named = (name: string): string => name === "" ? "(anon)" : name;
+
+/** What bpftool calls a kind: void is the one that it does not know. */
+const kindName = (kind: BtfType["kind"]): string => kind === "void" ? "UNKNOWN" : kind.toUpperCase();
 
 /** What a type has besides id, kind and name; `rows` are its members, values, parameters or variables. */
 interface Parts {
@@ -78,12 +81,12 @@ function partsOf(type: BtfType): Parts {
 /** A type in bpftool's JSON. */
 export function btfTypeJson(id: number, type: BtfType): { readonly [name: string]: Json } {
   const { fields, rows } = partsOf(type);
-  const head = { id, kind: type.kind.toUpperCase(), name: named(type.name), ...fields };
+  const head = { id, kind: kindName(type.kind), name: named(type.name), ...fields };
   return rows === undefined ? head : { ...head, [rows[0]]: rows[1] as Json };
 }
 
 /** A type in lines, as bpftool prints it. */
-export function btfTypeText(id: number, type: BtfType): string {
+export function btfTypeText(btf: Btf, id: number, type: BtfType): string {
   const { fields, rows } = partsOf(type);
   const pairs = (values: { readonly [name: string]: Json | undefined }): string =>
     Object.entries(values).filter(([, value]) => value !== undefined).map(([name, value]) => ` ${name}=${value}`).join(
@@ -91,9 +94,18 @@ export function btfTypeText(id: number, type: BtfType): string {
     );
   // A variable has a comma that nothing else has.
   const rest = type.kind === "var" ? pairs(fields).replace(" linkage", ", linkage") : pairs(fields);
-  let text = `[${id}] ${type.kind.toUpperCase()} '${named(type.name)}'${rest}\n`;
+  let text = `[${id}] ${kindName(type.kind)} '${named(type.name)}'${rest}\n`;
   for (const { name, ...row } of rows?.[1] ?? []) {
-    text += name === undefined ? `\t${pairs(row).trimStart()}\n` : `\t'${name}'${pairs(row)}\n`;
+    text += name === undefined
+      ? `\t${pairs(row).trimStart()}${variableText(btf, row.type_id as number)}\n`
+      : `\t'${name}'${pairs(row)}\n`;
   }
   return text;
+}
+
+/** What stands at a place of a section: a variable. */
+function variableText(btf: Btf, id: number): string {
+  if (id >= btf.typeCount) return "";
+  const { kind, name } = btf.type(id);
+  return ` (${kindName(kind)} '${named(name)}')`;
 }

@@ -30,7 +30,6 @@ export async function eventPipe(session: Session, words: Words): Promise<void> {
   if (info.type !== "perf_event_array" && info.type !== "ringbuf") {
     throw new CommandError("map is not a perf event array or a ring buffer");
   }
-  session.answered = true;
   const show = (cpu: number | undefined, data: Bytes): void => {
     const { format, pretty } = session.options;
     const timestamp = BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e6));

@@ -138,7 +138,8 @@ function detailsOf(info: LinkInfo, session: Session): Details {
     case "iter": {
       const parts = [
         ...(known.map === undefined ? [] : [`map_id ${known.map.mapId}`]),
-        ...(known.task === undefined ? [] : known.task.tid > 0 ? [`tid ${known.task.tid}`] : [`pid ${known.task.pid}`]),
+        ...(["tid", "pid"] as const).filter((id) => (known.task?.[id] ?? 0) > 0).slice(0, 1)
+          .map((id) => `${id} ${known.task?.[id]}`),
         ...(known.cgroup === undefined ? [] : [`cgroup_id ${known.cgroup.cgroupId}  order ${known.cgroup.order}`]),
       ];
       return {

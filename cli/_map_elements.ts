@@ -43,6 +43,8 @@ export interface Element {
   readonly key: Bytes;
   readonly value: Bytes | undefined;
   readonly error: string | undefined;
+  /** The errno of that. */
+  readonly errno?: number;
 }
 
 /** Numbers from here on are the kernel's own: strerror(3) has no words for them. C name: ERESTARTSYS. */
@@ -57,15 +59,17 @@ export function readElement(token: HeldToken, map: Fd, info: MapInfo, key: Bytes
   try {
     const value = mapLookupElem(token, map, { key });
     if (value !== undefined) return { key, value, error: undefined };
-    return SPARSE.has(info.type) ? undefined : { key, value: undefined, error: errnoMeaning(errnos.ENOENT) };
+    return SPARSE.has(info.type)
+      ? undefined
+      : { key, value: undefined, error: errnoMeaning(errnos.ENOENT), errno: errnos.ENOENT };
   } catch (error) {
     if (error instanceof PermissionError) throw error;
     if (!(error instanceof SyscallError)) {
       const { cause } = error as Error;
       if (!(cause instanceof SyscallError)) throw error;
-      return { key, value: undefined, error: meaning(cause.errno) };
+      return { key, value: undefined, error: meaning(cause.errno), errno: cause.errno };
     }
-    return { key, value: undefined, error: meaning(error.errno) };
+    return { key, value: undefined, error: meaning(error.errno), errno: error.errno };
   }
 }
 
@@ -119,25 +123,35 @@ export function elementValue({ key, value, error }: Element, info: MapInfo, type
   return { key: shown("key", key), values: perCpuValues(value, info).map((one) => shown("value", one)) };
 }
 
+/** What stands in the place of a value that cannot be read. */
+function absence({ error, errno }: Element, { type }: MapInfo): string {
+  if (errno === errnos.ENOENT) return "<no entry>";
+  // Sockets have numbers of 8 bytes, which smaller values have no room for.
+  if (errno === errnos.ENOSPC && type === "reuseport_sockarray") return "<cannot read>";
+  return error ?? "";
+}
+
 /** An element as text. Typed ones are objects at some depth of what is around them. */
 export function elementText(element: Element, info: MapInfo, types: MapTypes | undefined, depth: number): string {
-  const { key, value, error } = element;
+  const { key, value } = element;
   if (types !== undefined && value !== undefined) {
     return typedText(element as Element & { value: Bytes }, info, types, depth);
   }
-  const many = isPerCpu(info);
-  // Short ones share a line.
-  const oneLine = !many && key.length + (value?.length ?? 0) <= 24 && value !== undefined;
-  let text = key.length === 0 ? "" : oneLine ? `key: ${hexText(key)}  ` : `key:\n${hexText(key)}\n`;
-  if (value === undefined) return `${text}value:\n${error}\n`;
-  if (many) {
+  if (isPerCpu(info) && value !== undefined) {
+    let text = key.length === 0 ? "" : `key:\n${hexText(key)}\n`;
     for (const [cpu, one] of perCpuValues(value, info).entries()) {
       text += `value (CPU ${`${cpu}`.padStart(2, "0")}):${info.valueSize > 16 ? "\n" : " "}${hexText(one)}\n`;
     }
     return text;
   }
-  return text +
-    (oneLine || key.length === 0 && value.length <= 24 ? `value: ${hexText(value)}\n` : `value:\n${hexText(value)}\n`);
+  const said = absence(element, info);
+  const size = value?.length ?? said.length;
+  // What is long stands below its name, and short ones share a line.
+  const apart = key.length > 16 || size > 16;
+  const shared = !apart && key.length + size <= 24;
+  const after = apart ? "\n" : " ";
+  const keyText = key.length === 0 ? "" : `key:${after}${hexText(key)}${shared ? "  " : "\n"}`;
+  return `${keyText}${size === 0 ? "" : `value:${after}${value === undefined ? said : hexText(value)}`}\n`;
 }
 
 function typedText({ key, value }: Element & { value: Bytes }, info: MapInfo, types: MapTypes, depth: number): string {

@@ -93,14 +93,18 @@ export function mapJson({ info, memlock, frozen, ownerProgType, ownerJited, pinn
   };
 }
 
-/** A map for people, as bpftool prints it. */
-export function mapText(shown: ShownMap, { style, output }: Session): string {
-  const { info, memlock, frozen, ownerProgType, ownerJited, pinned, pids } = shown;
+/** The line that says which map it is. */
+export function headText(info: MapInfo, { style, output }: Session): string {
   const type = typeof info.type === "number" ? `type ${info.type}` : info.type;
   const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
-  let text = `${id}: ${style.type(type)}  `;
-  if (info.name !== "") text += `name ${style.name(safe(info.name))}  `;
-  text += `flags 0x${info.flags.toString(16)}\n`;
+  const name = info.name === "" ? "" : `name ${style.name(safe(info.name))}  `;
+  return `${id}: ${style.type(type)}  ${name}flags 0x${info.flags.toString(16)}\n`;
+}
+
+/** A map for people, as bpftool prints it. */
+export function mapText(shown: ShownMap, session: Session): string {
+  const { info, memlock, frozen, ownerProgType, ownerJited, pinned, pids } = shown;
+  let text = headText(info, session);
   text += `\tkey ${info.keySize}B  value ${info.valueSize}B  max_entries ${info.maxEntries}`;
   if (memlock !== undefined) text += `  memlock ${memlock}B`;
   if (ownerProgType !== undefined || ownerJited !== undefined) {
@@ -113,6 +117,6 @@ export function mapText(shown: ShownMap, { style, output }: Session): string {
     const parts = [...(info.btfId > 0 ? [`btf_id ${info.btfId}`] : []), ...(frozen ? ["frozen"] : [])];
     text += `\n\t${parts.join("  ")}`;
   }
-  if (pids.length > 0) text += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
+  if (pids.length > 0) text += `\n\t${session.style.dim(`pids ${safe(holdersText(pids))}`)}`;
   return `${text}\n`;
 }

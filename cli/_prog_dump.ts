@@ -60,13 +60,17 @@ function xlatedText(insns: readonly DumpedInsn[], { opcodes, linum }: DumpChoice
   return text;
 }
 
+/** Where a source line is; what is not told is left out. */
+function placeJson(source: LineAt | undefined, linum: boolean): Readonly<Record<string, string | number | undefined>> {
+  if (!linum || source === undefined || source.file === "") return {};
+  return { file: source.file, line_num: source.line || undefined, line_col: source.column || undefined };
+}
+
 function xlatedJson(insns: readonly DumpedInsn[], { opcodes, linum }: DumpChoice): Writable {
   return insns.map(({ text, bytes, signature, source }) => ({
     proto: signature,
     src: source?.text.trimStart(),
-    file: linum && source !== undefined && source.file !== "" ? source.file : undefined,
-    line_num: linum && source !== undefined && source.file !== "" ? source.line : undefined,
-    line_col: linum && source !== undefined && source.file !== "" ? source.column : undefined,
+    ...placeJson(source, linum),
     disasm: text,
     opcodes: opcodes
       ? {
@@ -103,7 +107,7 @@ async function dumpXlated(session: Session, words: Words): Promise<void> {
     });
   }
   const { progGraph } = await import("./_prog_graph.ts");
-  const graph = progGraph(insns, choice.opcodes);
+  const graph = progGraph(insns, choice);
   session.answer({ json: () => graph, v1: ["prog.dump.graph", () => graph], text: () => graph });
 }
 
@@ -200,12 +204,9 @@ function dumpJited(session: Session, words: Words): void {
         insns: pieces.flatMap((piece) =>
           rowsOf(piece).map(([pc, bytes], row) => {
             const source = row === 0 ? piece.source : undefined;
-            const isPlaced = linum && source !== undefined && source.file !== "";
             return {
               src: source?.text.trimStart(),
-              file: isPlaced ? source.file : undefined,
-              line_num: isPlaced ? source.line : undefined,
-              line_col: isPlaced ? source.column : undefined,
+              ...placeJson(source, linum),
               pc: `0x${pc.toString(16)}`,
               opcodes: hexBytes(bytes),
             };

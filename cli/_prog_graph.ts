@@ -5,6 +5,7 @@
  */
 
 import type { DumpedInsn } from "../progs/mod.ts";
+import { safe } from "./_style.ts";
 import { BPF_CALL, BPF_EXIT, BPF_JA, BPF_JMP, BPF_JMP32, BPF_PSEUDO_CALL } from "../uapi/constants.gen.ts";
 
 /** What an instruction does to the flow of control. */
@@ -49,15 +50,15 @@ interface Block {
 const ENTRY = 0;
 const EXIT = 1;
 
-/** Where functions start: at the first instruction, and where calls go. */
-function functionStarts(insns: readonly DumpedInsn[]): number[] {
+/** Where functions start: at the first instruction, and where calls go. Their numbers are those of the first calls. */
+function functionStarts(insns: readonly DumpedInsn[]): { start: number; number: number }[] {
   const places = new Set(insns.map(({ insn }) => insn));
   const starts = new Set([0]);
   for (const insn of insns) {
     const { kind, target } = flowOf(insn);
     if (kind === "call" && target !== undefined && places.has(target)) starts.add(target);
   }
-  return [...starts].sort((one, other) => one - other);
+  return [...starts].map((start, number) => ({ start, number })).sort((one, other) => one.start - other.start);
 }
 
 /** Cuts a function where something jumps to, and after what jumps. */
@@ -77,15 +78,28 @@ function blocksOf(insns: readonly DumpedInsn[]): Block[] {
   return blocks;
 }
 
-function escape(text: string): string {
-  return text.replace(/[<>|{} ]/g, (character) => character === " " ? " " : `\\${character}`);
+/** What else is shown of each instruction. */
+interface GraphOptions {
+  /** Its bytes. */
+  readonly opcodes?: boolean;
+  /** The source line that it starts, and where that is. */
+  readonly linum?: boolean;
 }
 
-function label({ insns }: Block, opcodes: boolean): string {
-  const lines = insns.map(({ insn, text, bytes }) => {
-    const shown = `${`${insn}`.padStart(4)}: ${escape(text)}\\l\\\n`;
+/** Text in a record's label: what has a meaning there, or would end it, is quoted; what moves a terminal is not shown. */
+function escape(text: string): string {
+  return safe(text).replace(/[<>|{}&"\\]/g, "\\$&");
+}
+
+function label({ insns }: Block, start: number, { opcodes, linum }: GraphOptions): string {
+  const lines = insns.map(({ insn, text, bytes, source }) => {
+    // Functions are numbered from their own start.
+    const shown = `${`${insn - start}`.padStart(4)}: ${escape(text)}\\l\\\n`;
     const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    return opcodes ? `${shown}\\ \\ \\ \\ ${hex}\\l\\\n` : shown;
+    const place = linum && source !== undefined
+      ? `${escape(`; ${source.text.trim()} [${source.file}:${source.line}]`)}\\l\\\n`
+      : "";
+    return place + (opcodes ? `${shown}\\ \\ \\ \\ ${hex}\\l\\\n` : shown);
   });
   return `{${lines.join(" | ")}}`;
 }
@@ -97,20 +111,20 @@ const HIDDEN = `[style="invis", constraint=true]`;
  * Draws a program.
  *
  * @param insns Its instructions.
- * @param opcodes Whether their bytes are shown.
+ * @param options What else is shown of them.
  * @returns What `dot` reads.
  */
-export function progGraph(insns: readonly DumpedInsn[], opcodes = false): string {
+export function progGraph(insns: readonly DumpedInsn[], options: GraphOptions = {}): string {
   let text = 'digraph "DOT graph for eBPF program" {\n';
   const starts = functionStarts(insns);
-  for (const [number, start] of starts.entries()) {
-    const end = starts[number + 1] ?? Infinity;
+  for (const [index, { start, number }] of starts.entries()) {
+    const end = starts[index + 1]?.start ?? Infinity;
     const blocks = blocksOf(insns.filter(({ insn }) => insn >= start && insn < end));
     text += `subgraph "cluster_${number}" {\n\tstyle="dashed";\n\tcolor="black";\n\tlabel="func_${number} ()";\n`;
     const node = (index: number): string => `fn_${number}_bb_${index}`;
     text += `\t${node(ENTRY)} [shape=Mdiamond,style=filled,label="ENTRY"];\n\n`;
     for (const block of blocks) {
-      text += `\t${node(block.index)} [shape=record,style=filled,label="${label(block, opcodes)}"];\n\n`;
+      text += `\t${node(block.index)} [shape=record,style=filled,label="${label(block, start, options)}"];\n\n`;
     }
     text += `\t${node(EXIT)} [shape=Mdiamond,style=filled,label="EXIT"];\n\n`;
     const edge = (from: number, to: number, look = SOLID): void => {

@@ -8,7 +8,7 @@ import { errnoMeaning, NotSupportedError, PermissionError, SyscallError } from "
 import type { Capability } from "../tokens/capabilities.ts";
 import { readEnvironment } from "../tokens/environment.ts";
 import { acquire, type PermissionToken } from "../tokens/token.ts";
-import { type Json, toJsonV1, type Writable, writeJson } from "./_json.ts";
+import { toJsonV1, type Writable, writeJson } from "./_json.ts";
 import { plainStyle, type Style } from "./_style.ts";
 import { CommandError, exitCodeOf } from "./_words.ts";
 
@@ -66,8 +66,6 @@ export class Session {
   readonly output: Output;
   /** How text for people looks. */
   readonly style: Style;
-  /** Whether anything was written as JSON: else `null` is, so that there is some. */
-  answered = false;
   #token: HeldToken | undefined;
 
   /** Begins a command line. */
@@ -89,12 +87,11 @@ export class Session {
 
   /** Writes an answer. */
   answer({ json, v1, text }: Answer): void {
-    this.answered = true;
     const { format, pretty } = this.options;
     if (format === "text") return this.output.out(text());
     if (format === "json") return this.output.out(`${writeJson(json(), pretty)}\n`);
     const data = v1 === undefined ? json() : v1[1]();
-    const document = { version: 1, kind: v1?.[0] ?? "value", data: toJsonV1(data) } as unknown as Json;
+    const document = { version: 1, kind: v1?.[0] ?? "value", data: toJsonV1(data) };
     this.output.out(`${writeJson(document, pretty)}\n`);
   }
 

@@ -19,7 +19,6 @@ export async function tracelog(session: Session, words: Words): Promise<void> {
   words.end();
   const [mount] = mountsOf("tracefs").concat(mountsOf("debugfs").map((path) => `${path}/tracing`));
   if (mount === undefined) throw new CommandError("can't find tracefs: mount -t tracefs tracefs DIRECTORY");
-  session.answered = true;
   const { format } = session.options;
   await untilInterrupted(async (signal) => {
     for await (const line of tracePipe(mount, { signal })) {
@@ -35,7 +34,6 @@ async function followProgram(session: Session, words: Words, stream: "stdout" | 
   using prog = parseRef(PROGS, session, words);
   words.end();
   using program = Program.open(session.token, { fd: prog.fd.dup() });
-  session.answered = true;
   await untilInterrupted(async (signal) => {
     for await (const text of program.output(stream, { signal })) {
       if (session.isText) session.output.out(safe(text));

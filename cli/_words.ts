@@ -4,6 +4,8 @@
  * @module
  */
 
+import { errnos } from "../uapi/errno.gen.ts";
+
 /** A command that cannot be done: told in one line, or as `{"error": …}`. */
 export class CommandError extends Error {
   /** The exit code. */
@@ -31,6 +33,11 @@ export class CommandError extends Error {
 export function exitCodeOf(errno: number): number {
   return -errno & 0xff;
 }
+
+/** The exit code of what is not there: 256 less ENOENT. */
+export const NOT_FOUND: number = exitCodeOf(errnos.ENOENT);
+/** The exit code of words that bpftool answers as the kernel would: 256 less EINVAL. */
+export const INVALID: number = exitCodeOf(errnos.EINVAL);
 
 /** A failure that what was shown tells of already: nothing more is said. */
 export class QuietFailure extends CommandError {

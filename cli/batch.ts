@@ -5,7 +5,7 @@
  */
 
 import { report, runWords } from "./_bpf.ts";
-import { writeJson } from "./_json.ts";
+import { RawJson, type Writable, writeJson } from "./_json.ts";
 import { type Output, Session } from "./_session.ts";
 import { CommandError, QuietFailure, Words } from "./_words.ts";
 
@@ -43,33 +43,34 @@ export async function batch(session: Session, words: Words): Promise<void> {
   words.end();
   const text = await readInput(path);
   const { options, output, style } = session;
-  const answers: { command: string[]; output: string }[] = [];
+  const answers: { command: string[]; output: Writable }[] = [];
   let failed = 0;
   let done = 0;
   for (const [index, line] of text.replace(/\\\n/g, " ").split("\n").entries()) {
     const command = splitLine(line);
     if (command.length === 0) continue;
-    let json = "";
-    const collected: Output = options.format === "json" ? { ...output, out: (part) => void (json += part) } : output;
+    // Each is JSON of its own: what shows several, such as events, has them in an array.
+    const parts: RawJson[] = [];
+    const collected: Output = options.format === "json"
+      ? { ...output, out: (part) => void parts.push(new RawJson(part.trim())) }
+      : output;
     const one = new Session(options, collected, style);
     try {
       await runWords(one, new Words(command));
     } catch (error) {
+      // Nobody reads any more: that ends all, and nothing of it has failed.
+      if (error instanceof Deno.errors.BrokenPipe) throw error;
       failed = report(error, collected, one);
       if (session.isText) output.err(`Command failed: line ${index + 1}\n`);
     } finally {
       one.close();
     }
-    answers.push({ command, output: json.trim() });
+    answers.push({ command, output: parts.length > 1 ? parts : parts[0] ?? null });
     if (failed !== 0) break;
     done++;
   }
   if (options.format === "json") {
-    const parts = answers.map(({ command, output }) =>
-      `{"command":${writeJson(command)},"output":${output === "" ? "null" : output}}`
-    );
-    output.out(`[${parts.join(",")}]\n`);
+    output.out(`${writeJson(answers, options.pretty)}\n`);
   } else if (failed === 0 && session.isText) output.out(`processed ${done} commands\n`);
-  session.answered = true;
   if (failed !== 0) throw new QuietFailure(failed);
 }

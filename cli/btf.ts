@@ -16,7 +16,7 @@ import type { Writable } from "./_json.ts";
 import { all, isGone, MAPS, parseRef, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { safe } from "./_style.ts";
-import { CommandError, parseNumber, type Words } from "./_words.ts";
+import { CommandError, NOT_FOUND, parseNumber, type Words } from "./_words.ts";
 
 /** A BTF object, and who uses it. */
 interface ShownBtf {
@@ -54,11 +54,12 @@ function show(session: Session, words: Words): void {
     const pids = holders.get(id) ?? [];
     shown.push({ info, progIds: progs.get(id) ?? [], mapIds: maps.get(id) ?? [], pids });
   };
-  if (words.left > 0) {
+  const one = words.left > 0;
+  if (one) {
     words.expect("id");
     const id = parseId(words);
     words.end();
-    orSay(`can't get BTF object by id (${id})`, () => look(id));
+    orSay(`can't get BTF object by id (${id})`, () => look(id), 255);
   } else {
     for (let id = btfGetNextId(token); id !== undefined; id = btfGetNextId(token, id)) {
       try {
@@ -88,7 +89,7 @@ function show(session: Session, words: Words): void {
     return `${line}\n`;
   };
   session.answer({
-    json: () => shown.map(json),
+    json: () => one ? json(shown[0]) : shown.map(json),
     v1: ["btf.show", () => shown.map(({ info, ...rest }) => ({ ...info, ...rest }))],
     text: () => shown.map(text).join(""),
   });
@@ -123,6 +124,22 @@ async function readId(session: Session, id: number): Promise<Btf> {
   return Btf.parse(info.btf as Uint8Array, { base });
 }
 
+/** What stands around types that are dumped as C, whether all or some. */
+const GUARD_START = `#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
+#endif
+
+`;
+const GUARD_END = `#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
+#pragma clang attribute pop
+#endif
+
+#endif /* __VMLINUX_H__ */
+`;
+
 /** What is dumped, and the types that were asked for; all where none were. */
 interface Source {
   readonly btf: Btf;
@@ -141,16 +158,24 @@ async function parseSource(session: Session, words: Words): Promise<Source> {
   if (words.accept("map")) {
     using map = parseRef(MAPS, session, words);
     const { btfId, btfKeyTypeId, btfValueTypeId } = map.info;
-    if (btfId === 0) throw new CommandError("map does not have btf");
+    if (btfId === 0) throw new CommandError("map does not have btf", NOT_FOUND);
     const btf = await readId(session, btfId);
-    if (words.accept("kv")) return { btf, roots: [btfKeyTypeId, btfValueTypeId] };
     if (words.accept("key")) return { btf, roots: [btfKeyTypeId] };
     if (words.accept("value")) return { btf, roots: [btfValueTypeId] };
-    words.accept("all");
-    return { btf, roots: [] };
+    if (words.accept("all")) return { btf, roots: [] };
+    words.accept("kv");
+    return { btf, roots: [btfKeyTypeId, btfValueTypeId] };
   }
   if (words.accept("file")) return { btf: await readFile(words.next("a file"), base), roots: [] };
   throw new CommandError(`unrecognized BTF source specifier: '${words.peek ?? ""}'`);
+}
+
+/** A header of types: all, or some with what they need. */
+function headerOf(btf: Btf, roots: readonly number[]): string {
+  if (roots.length === 0) return printC(btf);
+  // Sections of variables are no types of C: bpftool says nothing of them.
+  const text = printC(btf, roots.filter((id) => btf.kindOf(id) !== "datasec"));
+  return `${GUARD_START}${text === "" ? "" : `${text}\n`}${GUARD_END}`;
 }
 
 async function dump(session: Session, words: Words): Promise<void> {
@@ -169,14 +194,8 @@ async function dump(session: Session, words: Words): Promise<void> {
   for (const id of roots) if (id >= btf.typeCount) throw new CommandError(`invalid root ID: ${id}`);
   if (format === "c") {
     if (session.options.format === "json") throw new CommandError("JSON output for C-syntax dump is not supported");
-    const ids = roots.length > 0 ? roots : undefined;
-    const text = printC(btf, ids);
-    const header = "#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n\n" +
-      "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n" +
-      "#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n#endif\n\n";
-    const footer =
-      "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n";
-    return session.answer({ json: () => null, v1: ["btf.dump.c", () => text], text: () => header + text + footer });
+    const text = headerOf(btf, roots);
+    return session.answer({ json: () => null, v1: ["btf.dump.c", () => text], text: () => text });
   }
   const ids = roots.length > 0
     ? roots
@@ -187,7 +206,7 @@ async function dump(session: Session, words: Words): Promise<void> {
   session.answer({
     json: () => ({ types: [...each(btfTypeJson)] }),
     v1: ["btf.dump", () => [...each((id, type) => ({ id, ...type }))]],
-    text: () => [...each((id, type) => btfTypeText(id, type))].join(""),
+    text: () => [...each((id, type) => btfTypeText(btf, id, type))].join(""),
   });
 }
 

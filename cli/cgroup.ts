@@ -148,13 +148,14 @@ function tree(session: Session, words: Words): void {
   const root = given ?? mounted;
   if (root === undefined) throw new CommandError("cgroup v2 isn't mounted");
   const found: { path: string; progs: CgroupProg[] }[] = [];
-  for (const path of walk(root.replace(/(.)\/+$/, "$1"))) {
+  const top = root.replace(/(.)\/+$/, "$1");
+  for (const path of walk(top)) {
     try {
       const progs = query(session, path, effective);
       if (progs.length > 0) found.push({ path, progs });
     } catch (error) {
       // Cgroups come and go meanwhile; the one that was asked for has to be there.
-      if (path === root || error instanceof PermissionError) throw error;
+      if (path === top || error instanceof PermissionError) throw error;
     }
   }
   session.answer({
@@ -162,9 +163,11 @@ function tree(session: Session, words: Words): void {
     v1: ["cgroup.tree", () => found],
     text: () =>
       `CgroupPath\n${head(effective)}` +
-      found.map(({ path, progs }) => `${safe(path)}\n${progs.map((prog) => progText(prog, session)).join("")}`).join(
-        "",
-      ),
+      found.map(({ path, progs }) => {
+        // Below the place that was asked for, programs stand a little to the right.
+        const indent = path === top ? "" : "    ";
+        return `${safe(path)}\n${progs.map((prog) => indent + progText(prog, session)).join("")}`;
+      }).join(""),
   });
 }
 

@@ -24,7 +24,7 @@ import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import { hexText, parseBytes } from "./_bytes.ts";
 import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
-import { hexBytes } from "./_json.ts";
+import { hexBytes, type Writable } from "./_json.ts";
 import { MapTypes } from "./_map_btf.ts";
 import {
   type Element,
@@ -36,13 +36,10 @@ import {
   isPerCpu,
   readElement,
 } from "./_map_elements.ts";
-import { mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
+import { headText, mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
 import { all, MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
-import { CommandError, exitCodeOf, QuietFailure, type Words } from "./_words.ts";
-
-/** The exit code of what is not there: 256 less ENOENT. */
-const NOT_FOUND = exitCodeOf(errnos.ENOENT);
+import { CommandError, exitCodeOf, isPrefix, NOT_FOUND, QuietFailure, type Words } from "./_words.ts";
 
 function show(session: Session, words: Words): void {
   const viewer = new MapViewer(session);
@@ -90,7 +87,7 @@ function create(session: Session, words: Words): void {
     valueSize: given.valueSize ?? 0,
     maxEntries: given.maxEntries ?? 0,
   };
-  using map = orSay("map create failed", () => mapCreate(session.token, options));
+  using map = orSay("map create failed", () => mapCreate(session.token, options), 255);
   pinAt(session, map, path);
   session.done();
 }
@@ -129,14 +126,17 @@ function dump(session: Session, words: Words): void {
           elements: elements.map((one) => elementValue(one, info, types)),
         })),
     ],
-    text: () => dumps.map((one) => dumpText(one)).join(""),
+    // Several stand below what each is.
+    text: () =>
+      dumps.map((one) => (several ? headText(one.info, session) : "") + dumpText(one)).join(several ? "\n" : ""),
   });
   const failed = dumps.find(({ failure }) => failure !== undefined)?.failure;
   if (failed !== undefined) throw new QuietFailure(exitCodeOf(failed));
 }
 
-function mapHead(info: MapInfo): { id: number; type: MapType | number; name: string } {
-  return { id: info.id, type: info.type, name: info.name };
+/** What stands above the elements of a map, where several are dumped. */
+function mapHead({ id, type, name, flags }: MapInfo): Readonly<Record<string, Writable | undefined>> {
+  return { id, type, name: name === "" ? undefined : name, flags };
 }
 
 function dumpText(
@@ -152,7 +152,10 @@ function dumpText(
 }
 
 function parseKey(words: Words, { keySize }: MapInfo): Bytes {
-  if (keySize === 0) return allocate(0);
+  if (keySize === 0) {
+    if (isPrefix(words.peek, "key")) throw new CommandError("this map has no keys");
+    return allocate(0);
+  }
   if (!words.accept("key")) throw new CommandError(`expected 'key', got: '${words.peek ?? ""}'?`);
   return parseBytes(words, keySize, "key");
 }
@@ -218,8 +221,8 @@ function lookup(session: Session, words: Words): void {
   const element = readElement(token, fd, info, key);
   const types = MapTypes.of(token, info);
   if (element?.value === undefined) {
-    const missing = element === undefined || element.error === errnoMeaning(errnos.ENOENT);
-    if (!missing) throw new CommandError(`lookup failed: ${element.error}`);
+    const errno = element?.errno ?? errnos.ENOENT;
+    if (errno !== errnos.ENOENT) throw new CommandError(`lookup failed: ${element?.error}`, exitCodeOf(errno));
     session.answer({
       json: () => null,
       v1: ["map.lookup", () => null],
@@ -252,7 +255,10 @@ function showValue(session: Session, info: MapInfo, value: Bytes | undefined): v
       formatted: types === undefined ? undefined : { value: types.json("value", value) },
     }),
     v1: ["map.value", () => types?.value("value", value) ?? value],
-    text: () => types === undefined ? `value: ${hexText(value)}\n` : `${types.text("value", value, 0)}\n`,
+    text: () =>
+      types === undefined
+        ? elementText({ key: allocate(0), value, error: undefined }, info, undefined, 0)
+        : `${types.text("value", value, 0)}\n`,
   });
 }
 
@@ -294,14 +300,22 @@ function freeze(session: Session, words: Words): void {
   session.done();
 }
 
+/** The map that the next words name: one without keys, whose elements come in an order. */
+function parseKeyless(session: Session, words: Words): Opened<MapInfo> {
+  const map = parseRef(MAPS, session, words);
+  if (map.info.keySize === 0) return map;
+  map[Symbol.dispose]();
+  throw new CommandError("did not find key: this map has keys");
+}
+
 function peek(session: Session, words: Words): void {
-  using map = parseRef(MAPS, session, words);
+  using map = parseKeyless(session, words);
   words.end();
   showValue(session, map.info, orSay("lookup failed", () => mapLookupElem(session.token, map.fd, {})));
 }
 
 function take(session: Session, words: Words): void {
-  using map = parseRef(MAPS, session, words);
+  using map = parseKeyless(session, words);
   words.end();
   showValue(session, map.info, orSay("pop failed", () => mapLookupAndDeleteElem(session.token, map.fd)));
 }

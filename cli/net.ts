@@ -22,7 +22,7 @@ import type { Writable } from "./_json.ts";
 import { parseRef, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { safe } from "./_style.ts";
-import { CommandError, isPrefix, type Words } from "./_words.ts";
+import { CommandError, INVALID, isPrefix, type Words } from "./_words.ts";
 
 /** How bpftool calls the modes of XDP. */
 const MODES: Readonly<Record<XdpMode, string>> = { generic: "generic", native: "driver", offload: "offload" };
@@ -153,7 +153,7 @@ const ATTACH_TYPES: Readonly<Record<string, XdpMode | undefined>> = {
 function parseType(words: Words): XdpMode | undefined {
   const word = words.next("an attach type");
   const name = Object.hasOwn(ATTACH_TYPES, word) ? word : Object.keys(ATTACH_TYPES).find((one) => isPrefix(word, one));
-  if (name === undefined) throw new CommandError(`invalid net attach/detach type: ${word}`);
+  if (name === undefined) throw new CommandError(`invalid net attach/detach type: ${word}`, INVALID);
   return ATTACH_TYPES[name];
 }
 
@@ -163,7 +163,7 @@ function parseDevice(words: Words): number {
   try {
     return interfaceIndex(name);
   } catch (error) {
-    if (error instanceof TypeError) throw new CommandError(`invalid devname ${name}`);
+    if (error instanceof TypeError) throw new CommandError(`invalid devname ${name}`, INVALID);
     throw error;
   }
 }

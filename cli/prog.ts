@@ -11,7 +11,7 @@ import type { CommandGroup } from "./_command.ts";
 import { progJson, progText, ProgViewer, type ShownProg } from "./_prog_show.ts";
 import { all, MAPS, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
-import { CommandError, isPrefix, type Words } from "./_words.ts";
+import { CommandError, INVALID, isPrefix, type Words } from "./_words.ts";
 
 function show(session: Session, words: Words): void {
   const viewer = new ProgViewer(session);
@@ -61,7 +61,7 @@ function parseAttachType(words: Words): AttachType {
   const word = words.next("an attach type");
   const known = { ...ATTACH_TYPES, ...OLD_ATTACH_NAMES };
   const name = Object.hasOwn(known, word) ? word : Object.keys(known).find((one) => isPrefix(word, one));
-  if (name === undefined) throw new CommandError(`invalid attach/detach type: ${word}`);
+  if (name === undefined) throw new CommandError(`invalid attach/detach type: ${word}`, INVALID);
   return known[name];
 }
 

@@ -78,7 +78,6 @@ function table(rows: readonly TopRow[], width: number): string[] {
 async function watch(session: Session, { seconds, interval, top }: Watch): Promise<void> {
   using _stats = new RunStats(session.token);
   using screen = new Screen();
-  session.answered = true;
   await untilInterrupted(async (signal) => {
     const end = seconds === 0 ? Infinity : performance.now() + seconds * 1000;
     let [before, last] = [readRuns(session), performance.now()];
@@ -101,7 +100,6 @@ async function top(session: Session, words: Words): Promise<void> {
     const rest: string[] = session.isText ? [] : ["--json"];
     while (words.left > 0) rest.push(words.next("an option"));
     await demo(rest);
-    session.answered = true;
     return;
   }
   await watch(session, parseWatch(words));
