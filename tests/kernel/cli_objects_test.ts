@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
+import { kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
 import { place } from "./_objects.ts";
 import { OBJECTS, ours, type Result, theirs } from "./_cli.ts";
 
@@ -26,8 +26,6 @@ async function inBoth<T>(fn: (tool: Tool, folder: string) => Promise<T>): Promis
       results.push(await fn(tool, folder));
     } finally {
       Deno.removeSync(folder, { recursive: true });
-      // Where maps that say so are pinned by their names.
-      await Deno.remove("/sys/fs/bpf/pinned").catch(() => {});
     }
   }
   return [results[0], results[1]];
@@ -49,7 +47,7 @@ function lasting(shown: unknown): unknown {
   );
 }
 
-for (const object of ["opens", "execs", "maps", "globals", "core", "calls", "latency"]) {
+for (const object of ["opens", "execs", "core", "calls", "tcp"]) {
   kernelTest(`bpf prog loadall makes of ${object}.bpf.o what bpftool prog loadall makes`, OPTIONS, async () => {
     const [own, other] = await inBoth(async (tool, folder) => {
       const { code, err, out } = await tool(
@@ -80,8 +78,9 @@ for (const object of ["opens", "execs", "maps", "globals", "core", "calls", "lat
       }
       return { code, pinned, shown, said: "" };
     });
-    // What this libbpf cannot load, ours may; what it loads, ours has to load the same.
-    if (other.code !== 0) return;
+    // What this libbpf cannot load on another kernel, ours may; what it loads, ours has to load the same.
+    if (other.code !== 0 && SLOWNESS > 1) return;
+    assertEquals(other.code, 0, other.said);
     assertEquals(own.code, 0, own.said);
     assertEquals(own.pinned, other.pinned);
     assertGreater(own.pinned.length, 1);
