@@ -17,15 +17,13 @@ export interface Holder {
 /** The kinds of objects, as /proc/PID/fdinfo names their ids. */
 export type HeldKind = "prog" | "map" | "link" | "btf";
 
-/** What /proc calls the descriptors of BPF objects. */
-const BPF_LINK = /^anon_inode:\[?(bpf[-_](prog|map|link)|btf)/;
-
-/** The kind of object that a descriptor is of, by what /proc calls it. */
-function kindOf(link: string | undefined): string | undefined {
-  if (link === undefined || !link.startsWith("anon_inode:")) return undefined;
-  const found = BPF_LINK.exec(link);
-  return found?.[2] ?? found?.[1];
-}
+/** What /proc calls the descriptors of BPF objects; older kernels put it into brackets. */
+const NAMES: Readonly<Record<HeldKind, readonly string[]>> = {
+  prog: ["anon_inode:bpf-prog", "anon_inode:[bpf-prog"],
+  map: ["anon_inode:bpf-map", "anon_inode:[bpf-map"],
+  link: ["anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[bpf_link", "anon_inode:[bpf-link"],
+  btf: ["anon_inode:btf", "anon_inode:[btf"],
+};
 
 /** What is known of an object by whoever holds it. */
 export interface Held {
@@ -67,7 +65,7 @@ export function findHeld(kind: HeldKind): Map<number, Held> {
     using files = KernelDirectory.tryOpen(`/proc/${pid}/fd`);
     if (files === undefined) continue;
     // Most descriptors are of something else, which the shortest look tells.
-    const held = files.list().filter(({ name }) => kindOf(files.link(name)) === kind);
+    const held = files.list().filter(({ name }) => files.pointsTo(name, NAMES[kind]));
     if (held.length === 0) continue;
     using infos = KernelDirectory.tryOpen(`/proc/${pid}/fdinfo`);
     const comm = tryReadKernelText(`/proc/${pid}/comm`) ?? "";

@@ -138,6 +138,26 @@ function checkEvents(events: Bytes, maxEvents: number): void {
   }
 }
 
+/** Characters up to which bytes are written here: asking the encoder costs more than they do. */
+const SHORT = 16;
+
+/** A short string of ASCII characters, as the names in /proc are; undefined for any other. */
+function shortCString(text: string): Bytes | undefined {
+  if (text.length > SHORT) return undefined;
+  const bytes = new Uint8Array(text.length + 1);
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0 || code > 0x7f) return undefined;
+    bytes[at] = code;
+  }
+  return bytes;
+}
+
+function longCString(text: string): Bytes {
+  if (text.includes("\0")) throw new TypeError("Cannot pass a string to the kernel: it contains a NUL character");
+  return encoder.encode(`${text}\0`);
+}
+
 /**
  * A string as C takes it.
  *
@@ -146,8 +166,7 @@ function checkEvents(events: Bytes, maxEvents: number): void {
  * @throws {TypeError} For a text that contains NUL, which C would cut short.
  */
 export function cString(text: string): Bytes {
-  if (text.includes("\0")) throw new TypeError("Cannot pass a string to the kernel: it contains a NUL character");
-  return encoder.encode(`${text}\0`);
+  return shortCString(text) ?? longCString(text);
 }
 
 /** The running kernel, through libc. */

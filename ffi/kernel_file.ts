@@ -115,6 +115,20 @@ export function tryReadKernelLink(path: string): string | undefined {
   return length < 0 ? undefined : decoder.decode(target.subarray(0, length));
 }
 
+/** Characters up to which a text is put together here: asking the decoder costs more than they do. */
+const SHORT = 16;
+
+/** The text of bytes, most of which are short and of ASCII characters, as the names in /proc are. */
+function shortText(bytes: Bytes, length: number): string {
+  if (length > SHORT) return decoder.decode(bytes.subarray(0, length));
+  let text = "";
+  for (let at = 0; at < length; at++) {
+    if (bytes[at] > 0x7f) return decoder.decode(bytes.subarray(0, length));
+    text += String.fromCharCode(bytes[at]);
+  }
+  return text;
+}
+
 /** One entry of a directory. */
 export interface DirectoryEntry {
   /** Its name. */
@@ -146,7 +160,7 @@ export function parseDirectory(bytes: Bytes): DirectoryEntry[] {
     }
     const text = bytes.subarray(at + DIRENT.name, at + length);
     const end = text.indexOf(0);
-    const name = decoder.decode(end < 0 ? text : text.subarray(0, end));
+    const name = shortText(text, end < 0 ? text.length : end);
     if (name !== "." && name !== "..") entries.push({ name, isDirectory: bytes[at + DIRENT.type] === DT_DIR });
     at += length;
   }
@@ -192,11 +206,15 @@ export class KernelDirectory implements Disposable {
     return readEntries(this.#fd);
   }
 
-  /** Where a symbolic link in it points; undefined where it cannot be read. */
-  link(name: string): string | undefined {
+  /** Whether a symbolic link in it points to what starts with one of some texts of ASCII characters. */
+  pointsTo(name: string, starts: readonly string[]): boolean {
     const target = scratch ??= allocate(CHUNK_SIZE);
     const length = kernel().readlinkAt(this.#fd, name, target);
-    return length < 0 ? undefined : decoder.decode(target.subarray(0, length));
+    return starts.some((start) => {
+      if (start.length > length) return false;
+      for (let at = 0; at < start.length; at++) if (target[at] !== start.charCodeAt(at)) return false;
+      return true;
+    });
   }
 
   /** The text of a small file in it, which the kernel writes in one piece; undefined where it cannot be read. */

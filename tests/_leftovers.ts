@@ -89,12 +89,26 @@ function heldByOthers(objects: Objects): Set<string> {
   return held;
 }
 
+/**
+ * Program arrays that nothing holds. Where somebody who lists maps closes one just after its owner has, the kernel takes
+ * a reference for clearing it twice and gives one back (prog_array_map_clear() does not look whether its work is waiting
+ * already). No process, program or pin of the run is left by then that could hold one.
+ */
+function keptByMistake(objects: Objects): Set<string> {
+  const used = new Set([...objects.values()].flatMap(({ map_ids }) => Array.isArray(map_ids) ? map_ids : []));
+  return new Set(
+    [...objects].filter(([name, { type }]) => type === "prog_array" && !used.has(Number(name.slice("map ".length))))
+      .map(([name]) => name),
+  );
+}
+
 async function newObjects(before: Objects): Promise<string[]> {
   const now = await bpfObjects();
   const added = [...now].filter(([name]) => !before.has(name));
   if (added.length === 0) return [];
   const held = heldByOthers(now);
-  return added.filter(([name]) => !held.has(name)).map(([name, { type, name: label }]) =>
+  const mistakes = keptByMistake(now);
+  return added.filter(([name]) => !held.has(name) && !mistakes.has(name)).map(([name, { type, name: label }]) =>
     `${name} (${type ?? "?"}${label === undefined ? "" : ` "${label}"`})`
   );
 }
