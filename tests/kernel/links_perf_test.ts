@@ -40,10 +40,12 @@ kernelTest(
     const single = attachPerfSampling(token, one.prog, { event: "cpu_clock", frequency: 500, cpus: [0] });
     assertEquals(single.attachments.length, 1);
     single.close();
+    // More than malloc ever keeps for later (32 MiB), so that its pages are new ones.
+    const touch = () => new Uint8Array(1 << 26).fill(1);
     const provoke: { [E in PerfCounter]?: () => unknown } = {
       task_clock: () => spin(30),
-      page_faults: () => new Uint8Array(1 << 24).fill(1),
-      minor_faults: () => new Uint8Array(1 << 24).fill(1),
+      page_faults: touch,
+      minor_faults: touch,
       context_switches: () => new Promise((resolve) => setTimeout(resolve, 5)),
     };
     for (const [event, work] of Object.entries(provoke) as [PerfCounter, () => unknown][]) {
