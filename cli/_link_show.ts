@@ -11,20 +11,15 @@ import { deviceName } from "./_devices.ts";
 import { KernelSymbols } from "../ffi/kallsyms.ts";
 import { BPF_F_KPROBE_MULTI_RETURN, BPF_F_UPROBE_MULTI_RETURN } from "../uapi/constants.gen.ts";
 import { progGetFdById } from "../cmds/id.ts";
-import type { Holder } from "./_holders.ts";
-import { holdersText } from "./_holders.ts";
 import type { Json, Writable } from "./_json.ts";
 import type { Session } from "./_session.ts";
+import { idText, pidsJson, pidsText, pinsText, type Whereabouts } from "./_shown.ts";
 import { safe } from "./_style.ts";
 
 /** A link, and what is known of it from elsewhere. */
-export interface ShownLink {
+export interface ShownLink extends Whereabouts {
   /** What the kernel tells. */
   readonly info: LinkInfo;
-  /** Where it is pinned; empty where that was not asked for. */
-  readonly pinned: readonly string[];
-  /** Which processes hold it. */
-  readonly pids: readonly Holder[];
 }
 
 /** What a type of link has of its own, in JSON; and as text, a line each. */
@@ -246,21 +241,20 @@ export function linkJson({ info, pinned, pids }: ShownLink, session: Session): W
     prog_id: info.progId > 0 ? info.progId : undefined,
     ...detailsOf(info, session).json,
     pinned: pinned.length > 0 ? pinned : undefined,
-    pids: pids.length > 0 ? pids.map(({ pid, comm }) => ({ pid, comm })) : undefined,
+    pids: pidsJson(pids),
   };
 }
 
 /** A link for people, as bpftool prints it. */
 export function linkText({ info, pinned, pids }: ShownLink, session: Session): string {
-  const { style, output } = session;
+  const { style } = session;
   const type = typeof info.type === "number" ? `type ${info.type}` : info.type;
-  const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
-  let text = `${id}: ${style.type(type)}  `;
+  let text = `${idText(info.id, session)}: ${style.type(type)}  `;
   if (info.progId > 0) text += `prog ${info.progId}  `;
   const { head = "", lines } = detailsOf(info, session);
   text += head;
   for (const line of lines) text += `\n\t${line}`;
-  for (const path of pinned) text += `\n\tpinned ${safe(path)}`;
-  if (pids.length > 0) text += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
+  text += pinsText(pinned);
+  text += pidsText(pids, session);
   return `${text}\n`;
 }

@@ -8,14 +8,13 @@ import type { MapInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { type ProgType, progTypes } from "../uapi/enums.gen.ts";
-import { fdinfoOf, findHeld, type Held, type Holder, holdersText } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
-import { findPins } from "./_pins.ts";
 import type { Session } from "./_session.ts";
+import { Finder, idText, pidsJson, pidsText, pinsText, type Whereabouts } from "./_shown.ts";
 import { safe } from "./_style.ts";
 
 /** A map, and what is known of it from elsewhere. */
-export interface ShownMap {
+export interface ShownMap extends Whereabouts {
   /** What the kernel tells. */
   readonly info: MapInfo;
   /** Bytes that count against RLIMIT_MEMLOCK, or against the cgroup. */
@@ -26,10 +25,6 @@ export interface ShownMap {
   readonly ownerProgType: ProgType | number | undefined;
   /** Whether those are compiled. */
   readonly ownerJited: boolean | undefined;
-  /** Where it is pinned; empty where that was not asked for. */
-  readonly pinned: readonly string[];
-  /** Which processes hold it. */
-  readonly pids: readonly Holder[];
 }
 
 function progTypeName(number: number): ProgType | number {
@@ -39,23 +34,18 @@ function progTypeName(number: number): ProgType | number {
 /** Looks at maps for one answer. */
 export class MapViewer {
   readonly #session: Session;
-  #held: ReadonlyMap<number, Held> | undefined;
-  #pins: Map<number, string[]> | undefined;
+  readonly #finder: Finder;
 
   /** Looks at maps. */
   constructor(session: Session) {
     this.#session = session;
+    this.#finder = new Finder(session, "map");
   }
 
   /** What is shown of a map. */
   look(fd: Fd, info?: MapInfo): ShownMap {
-    const { token, options } = this.#session;
-    info ??= objGetInfoByFd(token, fd, { kind: "map" });
-    this.#held ??= findHeld("map");
-    const held = this.#held.get(info.id);
-    if (options.bpffs) this.#pins ??= findPins(token, "map");
-    // Who holds it has been looked at; what nobody holds is looked at here.
-    const fields = held?.fields ?? fdinfoOf(fd.fd);
+    info ??= objGetInfoByFd(this.#session.token, fd, { kind: "map" });
+    const fields = this.#finder.fields(info.id, fd);
     const number = (name: string): number | undefined =>
       fields.get(name) === undefined ? undefined : Number(fields.get(name));
     const owner = info.type === "prog_array" ? number("owner_prog_type") : undefined;
@@ -67,8 +57,7 @@ export class MapViewer {
       frozen: frozen === undefined ? undefined : frozen !== 0,
       ownerProgType: owner === undefined ? undefined : progTypeName(owner),
       ownerJited: jited === undefined ? undefined : jited !== 0,
-      pinned: this.#pins?.get(info.id) ?? [],
-      pids: held?.holders ?? [],
+      ...this.#finder.find(info.id),
     };
   }
 }
@@ -89,16 +78,16 @@ export function mapJson({ info, memlock, frozen, ownerProgType, ownerJited, pinn
     frozen: frozen === undefined ? undefined : Number(frozen),
     btf_id: info.btfId > 0 ? info.btfId : undefined,
     pinned: pinned.length > 0 ? pinned : undefined,
-    pids: pids.length > 0 ? pids.map(({ pid, comm }) => ({ pid, comm })) : undefined,
+    pids: pidsJson(pids),
   };
 }
 
 /** The line that says which map it is. */
-export function headText(info: MapInfo, { style, output }: Session): string {
+export function headText(info: MapInfo, session: Session): string {
+  const { style } = session;
   const type = typeof info.type === "number" ? `type ${info.type}` : info.type;
-  const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
   const name = info.name === "" ? "" : `name ${style.name(safe(info.name))}  `;
-  return `${id}: ${style.type(type)}  ${name}flags 0x${info.flags.toString(16)}\n`;
+  return `${idText(info.id, session)}: ${style.type(type)}  ${name}flags 0x${info.flags.toString(16)}\n`;
 }
 
 /** A map for people, as bpftool prints it. */
@@ -112,11 +101,11 @@ export function mapText(shown: ShownMap, session: Session): string {
     if (ownerProgType !== undefined) text += `owner_prog_type ${ownerProgType}  `;
     if (ownerJited !== undefined) text += `owner${ownerJited ? "" : " not"} jited`;
   }
-  for (const path of pinned) text += `\n\tpinned ${safe(path)}`;
+  text += pinsText(pinned);
   if (frozen || info.btfId > 0) {
     const parts = [...(info.btfId > 0 ? [`btf_id ${info.btfId}`] : []), ...(frozen ? ["frozen"] : [])];
     text += `\n\t${parts.join("  ")}`;
   }
-  if (pids.length > 0) text += `\n\t${session.style.dim(`pids ${safe(holdersText(pids))}`)}`;
+  text += pidsText(pids, session);
   return `${text}\n`;
 }

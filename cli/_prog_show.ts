@@ -8,52 +8,42 @@ import type { ProgInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { localTime, wallClockSeconds } from "./_clock.ts";
-import { fdinfoOf, findHeld, type Held, type Holder, holdersText } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
-import { findPins } from "./_pins.ts";
 import type { Session } from "./_session.ts";
+import { Finder, idText, pidsJson, pidsText, pinsText, type Whereabouts } from "./_shown.ts";
 import { safe } from "./_style.ts";
 
 /** A program, and what is known of it from elsewhere. */
-export interface ShownProg {
+export interface ShownProg extends Whereabouts {
   /** What the kernel tells. */
   readonly info: ProgInfo & { readonly mapIds?: readonly number[] };
   /** When it was loaded, in seconds since 1970; undefined where the kernel does not tell. */
   readonly loadedAt: number | undefined;
   /** Bytes that count against RLIMIT_MEMLOCK, or against the cgroup. */
   readonly memlock: number | undefined;
-  /** Where it is pinned; empty where that was not asked for. */
-  readonly pinned: readonly string[];
-  /** Which processes hold it. */
-  readonly pids: readonly Holder[];
 }
 
 /** Looks at programs for one answer. */
 export class ProgViewer {
   readonly #session: Session;
-  #held: ReadonlyMap<number, Held> | undefined;
-  #pins: Map<number, string[]> | undefined;
+  readonly #finder: Finder;
 
   /** Looks at programs. */
   constructor(session: Session) {
     this.#session = session;
+    this.#finder = new Finder(session, "prog");
   }
 
   /** What is shown of a program. */
   look(fd: Fd, known: ProgInfo): ShownProg {
-    const { token, options } = this.#session;
+    const { token } = this.#session;
     const info = known.nrMapIds === 0 ? known : objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
-    this.#held ??= findHeld("prog");
-    const held = this.#held.get(info.id);
-    if (options.bpffs) this.#pins ??= findPins(token, "prog");
-    // Who holds it has been looked at; what nobody holds is looked at here.
-    const memlock = (held?.fields ?? fdinfoOf(fd.fd)).get("memlock");
+    const memlock = this.#finder.fields(info.id, fd).get("memlock");
     return {
       info,
       loadedAt: info.loadTime === 0n ? undefined : wallClockSeconds(info.loadTime),
       memlock: memlock === undefined ? undefined : Number(memlock),
-      pinned: this.#pins?.get(info.id) ?? [],
-      pids: held?.holders ?? [],
+      ...this.#finder.find(info.id),
     };
   }
 }
@@ -79,16 +69,15 @@ export function progJson({ info, loadedAt, memlock, pinned, pids }: ShownProg): 
     map_ids: some(info.mapIds ?? []),
     btf_id: info.btfId > 0 ? info.btfId : undefined,
     pinned: some(pinned),
-    pids: some(pids.map(({ pid, comm }) => ({ pid, comm }))),
+    pids: pidsJson(pids),
   };
 }
 
 /** A program for people, as bpftool prints it. */
-export function progText({ info, loadedAt, memlock, pinned, pids }: ShownProg, { style, output }: Session): string {
+export function progText({ info, loadedAt, memlock, pinned, pids }: ShownProg, session: Session): string {
   const type = typeof info.type === "number" ? `type ${info.type}` : info.type;
-  // On a terminal ids stand below each other.
-  const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
-  let text = `${id}: ${style.type(type)}  `;
+  const { style } = session;
+  let text = `${idText(info.id, session)}: ${style.type(type)}  `;
   if (info.name !== "") text += `name ${style.name(safe(info.name))}  `;
   text += `tag ${info.tag}`;
   if (info.gplCompatible) text += "  gpl";
@@ -101,8 +90,8 @@ export function progText({ info, loadedAt, memlock, pinned, pids }: ShownProg, {
   if (memlock !== undefined) text += `  memlock ${memlock}B`;
   const maps = info.mapIds ?? [];
   if (maps.length > 0) text += `  map_ids ${maps.join(",")}`;
-  for (const path of pinned) text += `\n\tpinned ${safe(path)}`;
+  text += pinsText(pinned);
   if (info.btfId > 0) text += `\n\tbtf_id ${info.btfId}`;
-  if (pids.length > 0) text += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
+  text += pidsText(pids, session);
   return `${text}\n`;
 }

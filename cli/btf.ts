@@ -11,10 +11,11 @@ import { objGetInfoByFd } from "../cmds/obj.ts";
 import { Elf } from "../elf/mod.ts";
 import type { CommandGroup } from "./_command.ts";
 import { btfTypeJson, btfTypeText } from "./_btf_raw.ts";
-import { findHolders, type Holder, holdersText } from "./_holders.ts";
+import { findHolders, type Holder } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
 import { all, isGone, MAPS, parseRef, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
+import { idText, pidsJson, pidsText } from "./_shown.ts";
 import { safe } from "./_style.ts";
 import { CommandError, NOT_FOUND, parseNumber, type Words } from "./_words.ts";
 
@@ -74,19 +75,16 @@ function show(session: Session, words: Words): void {
     size: info.btfSize,
     prog_ids: progIds,
     map_ids: mapIds,
-    pids: pids.length > 0 ? pids.map(({ pid, comm }) => ({ pid, comm })) : undefined,
+    pids: pidsJson(pids),
     kernel: info.kernelBtf,
     name: info.name === "" ? undefined : info.name,
   });
   const text = ({ info, progIds, mapIds, pids }: ShownBtf): string => {
-    const { style, output } = session;
-    const id = style.id(output.terminal ? `${info.id}`.padStart(6) : `${info.id}`);
     const name = info.kernelBtf ? `name [${safe(info.name)}]` : `name ${info.name === "" ? "<anon>" : safe(info.name)}`;
-    let line = `${id}: ${style.name(name)}  size ${info.btfSize}B`;
+    let line = `${idText(info.id, session)}: ${session.style.name(name)}  size ${info.btfSize}B`;
     if (progIds.length > 0) line += `  prog_ids ${progIds.join(",")}`;
     if (mapIds.length > 0) line += `  map_ids ${mapIds.join(",")}`;
-    if (pids.length > 0) line += `\n\t${style.dim(`pids ${safe(holdersText(pids))}`)}`;
-    return `${line}\n`;
+    return `${line}${pidsText(pids, session)}\n`;
   };
   session.answer({
     json: () => one ? json(shown[0]) : shown.map(json),

@@ -9,10 +9,9 @@ import { linkDetach } from "../cmds/link.ts";
 import { Link } from "../links/link.ts";
 import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
-import { findHolders } from "./_holders.ts";
 import { linkJson, linkText, type ShownLink } from "./_link_show.ts";
-import { findPins } from "./_pins.ts";
 import { orSay, type Session } from "./_session.ts";
+import { Finder } from "./_shown.ts";
 import { CommandError, parseNumber, type Words } from "./_words.ts";
 
 /** The link that the next words name. */
@@ -32,24 +31,18 @@ function parseLink({ token }: Session, words: Words): Link {
 }
 
 function show(session: Session, words: Words): void {
-  const { token, options } = session;
   const one = words.left > 0;
-  const holders = findHolders("link");
-  const pins = options.bpffs ? findPins(token, "link") : undefined;
+  const finder = new Finder(session, "link");
   const shown: ShownLink[] = [];
   const look = (link: Link): void => {
     const { info } = link;
-    shown.push({
-      info,
-      pinned: pins?.get(info.id) ?? [],
-      pids: holders.get(info.id) ?? [],
-    });
+    shown.push({ info, ...finder.find(info.id) });
   };
   if (one) {
     using link = parseLink(session, words);
     words.end();
     look(link);
-  } else for (const link of Link.all(token)) look(link);
+  } else for (const link of Link.all(session.token)) look(link);
   session.answer({
     json: () => one ? linkJson(shown[0], session) : shown.map((link) => linkJson(link, session)),
     v1: ["link.show", () => shown.map(({ info, ...rest }) => ({ ...info, ...rest }))],
