@@ -9,8 +9,13 @@ import { openFds } from "../../ffi/fd.ts";
 import { type Kernel, kernel, swapKernel } from "../../ffi/kernel.ts";
 import { errnos } from "../../uapi/errno.gen.ts";
 
-/** Calls that give up what there is, or that no attaching depends on: they are not made to fail. */
-export const HARMLESS: ReadonlySet<string> = new Set(["close", "munmap", "readlink", "sysconf"]);
+/** Tells the calls that are never made to fail. */
+export type Spared = (name: string, args: readonly unknown[]) => boolean;
+
+const HARMLESS: ReadonlySet<string> = new Set(["close", "munmap", "readlink", "sysconf"]);
+
+/** Calls that give up what there is, or that no attaching depends on. */
+export const isHarmless: Spared = (name) => HARMLESS.has(name);
 
 /** The kernel, but the nth of its calls fails. */
 export class FailingKernel implements Disposable {
@@ -18,14 +23,14 @@ export class FailingKernel implements Disposable {
   calls = 0;
   failed: string | undefined;
 
-  constructor(nth: number, harmless: ReadonlySet<string> = HARMLESS) {
+  constructor(nth: number, isSpared: Spared = isHarmless) {
     swapKernel(
       new Proxy(this.#real, {
         get: (target, name) => {
           const member: unknown = Reflect.get(target, name, target);
           if (typeof member !== "function") return member;
           return (...args: unknown[]): unknown => {
-            if (typeof name !== "string" || harmless.has(name) || this.calls++ !== nth) {
+            if (typeof name !== "string" || isSpared(name, args) || this.calls++ !== nth) {
               return member.apply(target, args);
             }
             this.failed = name;

@@ -17,7 +17,7 @@ import { structBuffer } from "../../ffi/struct_buffer.ts";
 import type { AttachType } from "../../uapi/enums.gen.ts";
 import type { Probe } from "../_kernel_test.ts";
 import { needVmlinuxId } from "./_btf_bytes.ts";
-import { returning, type RootToken, rootToken, toU64s, u32s } from "./_objects.ts";
+import { place, returning, type RootToken, rootToken, toU64s, u32s } from "./_objects.ts";
 
 /** Numbers that a program writes, and the test reads. */
 export interface Notes extends Disposable {
@@ -52,6 +52,59 @@ export function tracing(
     attachBtfId: needVmlinuxId("func", fn),
     insns,
   });
+}
+
+/** Notes the runs, and the sum of the cookies. */
+export function summingCookies(seen: Notes): Uint8Array<ArrayBuffer> {
+  return asm`
+    call get_attach_cookie
+    r1 = map_value ${seen.fd} + 0 ll
+    lock *(u64 *)(r1 +8) += r0
+    r2 = 1
+    lock *(u64 *)(r1 +0) += r2
+    r0 = 0
+    exit
+  `;
+}
+
+/** The same, of this process's calls only. */
+export function summingOwnCookies(seen: Notes): Uint8Array<ArrayBuffer> {
+  return asm`
+      r6 = r1
+      call get_current_pid_tgid
+      r0 >>= 32
+      if r0 != ${Deno.pid} goto out
+      r1 = r6
+      call get_attach_cookie
+      r1 = map_value ${seen.fd} + 0 ll
+      lock *(u64 *)(r1 +8) += r0
+      r2 = 1
+      lock *(u64 *)(r1 +0) += r2
+    out:
+      r0 = 0
+      exit
+  `;
+}
+
+/** Loads a program for kprobes or uprobes. */
+export function probing(
+  token: RootToken,
+  expectedAttachType: AttachType,
+  insns: ProgLoadOptions["insns"],
+): Fd {
+  return progLoad(token, { type: "kprobe", license: "GPL", expectedAttachType, insns });
+}
+
+/** The names of this library's probes that are defined in tracefs: none where the kernel has no such probes. */
+export function tracefsProbes(kind: "uprobe" | "kprobe"): string[] {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(`${place("TRACEFS")}/${kind}_events`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  return text.split("\n").filter((line) => line.includes("bpf_deno/")).map((line) => line.split(" ")[0]);
 }
 
 /** The kernels of tests/vm all have trampolines, so that nothing is skipped there. */

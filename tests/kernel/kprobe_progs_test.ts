@@ -8,7 +8,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF } from "../../uapi/constants.gen.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { assertLacking, type RootToken, rootToken, simpleProg } from "./_objects.ts";
-import { hasKprobes, kprobeEvent, notes, ownIds, perfIoctl } from "./_tracing.ts";
+import { hasKprobes, kprobeEvent, notes, ownIds, perfIoctl, probing, summingOwnCookies } from "./_tracing.ts";
 
 /** Where `struct pt_regs` of x86-64 has what a function returns. */
 const AX = 80;
@@ -93,27 +93,7 @@ kernelTest("one link runs a kprobe program at many functions, or the error says 
     );
     return;
   }
-  using prog = progLoad(token, {
-    type: "kprobe",
-    license: "GPL",
-    expectedAttachType: attachType,
-    // Sums up the cookies of this process's calls.
-    insns: asm`
-        r6 = r1
-        call get_current_pid_tgid
-        r0 >>= 32
-        if r0 != ${Deno.pid} goto out
-        r1 = r6
-        call get_attach_cookie
-        r1 = map_value ${seen.fd} + 0 ll
-        lock *(u64 *)(r1 +8) += r0
-        r2 = 1
-        lock *(u64 *)(r1 +0) += r2
-      out:
-        r0 = 0
-        exit
-    `,
-  });
+  using prog = probing(token, attachType, summingOwnCookies(seen));
   using link = linkCreate(token, { prog, attachType, kprobeMulti: { symbols, cookies } });
   ownIds();
   assertEquals(seen.read(), [2n, 33n]);

@@ -23,21 +23,10 @@ import { failEach } from "./_failing.ts";
 import { minimalMap } from "./_map_types.ts";
 import { makeCgroup, place, type RootToken, rootToken, simpleProg, trying, veth } from "./_objects.ts";
 import { CLANG, Probed } from "./_probed.ts";
-import { hasKprobes } from "./_tracing.ts";
+import { hasKprobes, tracefsProbes } from "./_tracing.ts";
 
 const MODULE = new URL("../../mod.ts", import.meta.url).href;
 const CREDENTIALS = new URL("../_credentials.ts", import.meta.url).href;
-
-/** The probes of this library that are defined in tracefs. */
-function tracefsProbes(kind: "uprobe" | "kprobe"): string[] {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(`${place("TRACEFS")}/${kind}_events`);
-  } catch {
-    return [];
-  }
-  return text.split("\n").filter((line) => line.includes("bpf_deno/")).map((line) => line.split(" ")[0]);
-}
 
 const noProbes = (): boolean => tracefsProbes("uprobe").length + tracefsProbes("kprobe").length === 0;
 

@@ -1,30 +1,21 @@
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import {
-  asm,
   attachKprobe,
   attachKprobeMulti,
   attachKsyscall,
   type Attachment,
-  type Fd,
   KernelSymbols,
   Link,
   NotSupportedError,
-  progLoad,
   SyscallError,
 } from "../../mod.ts";
 import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
 import { Counter } from "./_counter.ts";
-import { place, type RootToken, rootToken, simpleProg } from "./_objects.ts";
-import { hasKprobes, type Notes, notes, ownIds } from "./_tracing.ts";
+import { place, rootToken, simpleProg } from "./_objects.ts";
+import { hasKprobes, notes, ownIds, probing, summingOwnCookies, tracefsProbes } from "./_tracing.ts";
 
 const FUNCTION = `__${Deno.build.arch === "aarch64" ? "arm64" : "x64"}_sys_getpgid`;
 const OTHER = FUNCTION.replace("getpgid", "getsid");
-
-/** The probes of this library that are defined in tracefs. */
-function tracefsProbes(): string[] {
-  const text = Deno.readTextFileSync(`${place("TRACEFS")}/kprobe_events`);
-  return text.split("\n").filter((line) => line.includes("bpf_deno/"));
-}
 
 kernelTest("attachKprobe() makes probes by each mode, by name, offset and address, and takes those of tracefs away", {
   needs: [hasKprobes, "tracefs"],
@@ -45,9 +36,9 @@ kernelTest("attachKprobe() makes probes by each mode, by name, offset and addres
         }
         const attachment = attach();
         assertEquals(attachment instanceof Link, linked && mode !== "perf", mode);
-        assertEquals(tracefsProbes().length, mode === "legacy" ? 1 : 0, mode);
+        assertEquals(tracefsProbes("kprobe").length, mode === "legacy" ? 1 : 0, mode);
         await counter.seen(attachment, ownIds);
-        assertEquals(tracefsProbes(), [], mode);
+        assertEquals(tracefsProbes("kprobe"), [], mode);
       }
     }
     using counter = new Counter(token, "kprobe", 0);
@@ -57,7 +48,7 @@ kernelTest("attachKprobe() makes probes by each mode, by name, offset and addres
       SyscallError,
       "there is no such function",
     );
-    assertEquals(tracefsProbes(), []);
+    assertEquals(tracefsProbes("kprobe"), []);
   }
 });
 
@@ -73,34 +64,6 @@ kernelTest("attachKsyscall() finds the function of a system call, and says where
   assertThrows(() => attachKsyscall(token, prog, "no_such_call"), TypeError, 'the kernel has no "no_such_call"');
 });
 
-/** A program that notes the runs and the cookies of this process. */
-function cookieProg(
-  token: RootToken,
-  seen: Notes,
-  expectedAttachType: "trace_kprobe_multi" | "trace_kprobe_session",
-): Fd {
-  return progLoad(token, {
-    type: "kprobe",
-    license: "GPL",
-    expectedAttachType,
-    insns: asm`
-        r6 = r1
-        call get_current_pid_tgid
-        r0 >>= 32
-        if r0 != ${Deno.pid} goto out
-        r1 = r6
-        call get_attach_cookie
-        r1 = map_value ${seen.fd} + 0 ll
-        lock *(u64 *)(r1 +8) += r0
-        r2 = 1
-        lock *(u64 *)(r1 +0) += r2
-      out:
-        r0 = 0
-        exit
-    `,
-  });
-}
-
 /** Whether the kernel was built for kprobes of many functions. */
 const hasFprobe: Probe = () =>
   kernelSince("5.18")() ??
@@ -114,7 +77,7 @@ kernelTest("attachKprobeMulti() runs a program at functions by name, address and
   const token = rootToken();
   const tracefs = place("TRACEFS");
   using seen = notes(token, 2);
-  using prog = cookieProg(token, seen, "trace_kprobe_multi");
+  using prog = probing(token, "trace_kprobe_multi", summingOwnCookies(seen));
   const during = (link: Attachment): [bigint, bigint] => {
     const [runs, cookies] = seen.read();
     ownIds();
@@ -161,13 +124,13 @@ kernelTest("attachKprobeMulti() runs a session at entry and return, or says that
   using seen = notes(token, 2);
   if (kernelSince("6.10")() !== undefined) {
     const attach = (): void => {
-      using prog = cookieProg(token, seen, "trace_kprobe_session");
+      using prog = probing(token, "trace_kprobe_session", summingOwnCookies(seen));
       attachKprobeMulti(token, prog, { symbols: [FUNCTION], session: true }).close();
     };
     assertThrows(attach, NotSupportedError, "6.10");
     return;
   }
-  using prog = cookieProg(token, seen, "trace_kprobe_session");
+  using prog = probing(token, "trace_kprobe_session", summingOwnCookies(seen));
   using link = attachKprobeMulti(token, prog, { symbols: [FUNCTION, OTHER], cookies: [1n, 10n], session: true });
   ownIds();
   assertEquals(seen.read(), [4n, 22n]);

@@ -1,6 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
-  asm,
   attachCgroup,
   attached,
   attachFreplace,
@@ -14,10 +13,11 @@ import {
 } from "../../mod.ts";
 import { kernelSince, kernelTest, type Probe } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
-import { BtfBytes, needVmlinuxId } from "./_btf_bytes.ts";
+import { needVmlinuxId } from "./_btf_bytes.ts";
 import { Counter } from "./_counter.ts";
-import { makeCgroup, returning, type RootToken, rootToken, u32s } from "./_objects.ts";
-import { attachesToFunctions, type Notes, notes, tracing } from "./_tracing.ts";
+import { makeCgroup, returning, type RootToken, rootToken } from "./_objects.ts";
+import { replaceable, replacement, twoFunctions } from "./_replaceable.ts";
+import { attachesToFunctions, notes, summingCookies, tracing } from "./_tracing.ts";
 
 /** Whether the kernel asks LSM programs. */
 const asksBpf: Probe = () => {
@@ -28,18 +28,6 @@ const asksBpf: Probe = () => {
     return "no list of security modules at /sys/kernel/security/lsm";
   }
 };
-
-/** Notes the runs and the sum of the cookies. */
-const countingCookies = (seen: Notes) =>
-  asm`
-    call get_attach_cookie
-    r1 = map_value ${seen.fd} + 0 ll
-    lock *(u64 *)(r1 +8) += r0
-    r2 = 1
-    lock *(u64 *)(r1 +0) += r2
-    r0 = 0
-    exit
-  `;
 
 /** Runs the kernel's functions for tests, of which this is one. */
 function provoke(token: RootToken): void {
@@ -58,7 +46,7 @@ kernelTest("attachTracing() hands a cookie to a program, or says that Linux 5.19
     return;
   }
   for (const attachType of ["trace_fentry", "trace_fexit"] as const) {
-    using prog = tracing(token, attachType, "bpf_fentry_test1", countingCookies(seen));
+    using prog = tracing(token, attachType, "bpf_fentry_test1", summingCookies(seen));
     const [, before] = seen.read();
     const link = attachTracing(token, prog, { cookie: 5n, attachType });
     provoke(token);
@@ -81,7 +69,7 @@ kernelTest("attachTracingMulti() runs a program at functions by name and id, or 
         type: "tracing",
         license: "GPL",
         expectedAttachType: `trace_${at}_multi`,
-        insns: countingCookies(seen),
+        insns: summingCookies(seen),
       });
     if (kernelSince("7.2")() !== undefined) {
       assertThrows(load, NotSupportedError, "7.2");
@@ -107,51 +95,15 @@ kernelTest("attachTracingMulti() runs a program at functions by name and id, or 
   assertThrows(() => attachTracingMulti(token, prog, { ids: [1], at: "now" as "fentry" }), TypeError, '"now" is none');
 });
 
-/** BTF of `int whole(int)` and `int replaced(int)`. */
-function twoFunctions(): { bytes: Uint8Array<ArrayBuffer>; whole: number; replaced: number } {
-  const btf = new BtfBytes();
-  const int = btf.int("int", 4, 1);
-  const proto = btf.funcProto(int, [["x", int]]);
-  const [whole, replaced] = [btf.func("whole", proto, 1), btf.func("replaced", proto, 1)];
-  return { bytes: btf.bytes(), whole, replaced };
-}
-
 kernelTest("attachFreplace() puts a program in the place of a function, of its own target and of another", {
   needs: ["btf", attachesToFunctions],
 }, () => {
   const token = rootToken();
-  const { bytes, whole, replaced } = twoFunctions();
-  using btf = btfLoad(token, bytes);
-  const load = (): Fd =>
-    progLoad(token, {
-      type: "sched_cls",
-      license: "GPL",
-      btf: { fd: btf, funcInfo: { records: u32s(0, whole, 3, replaced), size: 8 } },
-      insns: asm`
-          r1 = 20
-          call replaced
-          exit
-        replaced:
-          r0 = r1
-          r0 += 1
-          exit
-      `,
-    });
-  using target = load();
-  using other = load();
+  using btf = btfLoad(token, twoFunctions());
+  using target = replaceable(token, btf);
+  using other = replaceable(token, btf);
   const run = (prog: Fd): number => progTestRun(token, prog, { data: new Uint8Array(64) }).returnValue;
-  using prog = progLoad(token, {
-    type: "ext",
-    license: "GPL",
-    btf: { fd: btf, funcInfo: { records: u32s(0, replaced), size: 8 } },
-    attachTo: target,
-    attachBtfId: replaced,
-    insns: asm`
-      r0 = r1
-      r0 += 100
-      exit
-    `,
-  });
+  using prog = replacement(token, btf, target);
   const own = attachFreplace(token, prog);
   assertEquals([run(target), run(other)], [120, 21]);
   own.close();

@@ -1,30 +1,21 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
-  asm,
   type Attachment,
   attachUprobe,
   attachUprobeMulti,
-  type Fd,
   Link,
   NotSupportedError,
   type ProbeMode,
-  progLoad,
   SyscallError,
 } from "../../mod.ts";
 import { readBinary } from "../_binary.ts";
 import { kernelSince, kernelTest } from "../_kernel_test.ts";
 import { Counter } from "./_counter.ts";
-import { lackingFor, place, type RootToken, rootToken, simpleProg, trying } from "./_objects.ts";
+import { lackingFor, place, rootToken, simpleProg, trying } from "./_objects.ts";
 import { CLANG, Probed } from "./_probed.ts";
-import { type Notes, notes } from "./_tracing.ts";
+import { notes, probing, summingCookies, tracefsProbes } from "./_tracing.ts";
 
 const TOOLS = [CLANG, "readelf"];
-
-/** The probes of this library that are defined in tracefs. */
-export function tracefsProbes(kind: "uprobe" | "kprobe"): string[] {
-  const text = Deno.readTextFileSync(`${place("TRACEFS")}/${kind}_events`);
-  return text.split("\n").filter((line) => line.includes("bpf_deno/"));
-}
 
 kernelTest("attachUprobe() runs a program at a function by symbol, version and offset, and where it returns", {
   tools: TOOLS,
@@ -171,28 +162,6 @@ kernelTest(
   },
 );
 
-/** A program that notes its runs and the sum of its cookies, and of what it returns at entry and return of sessions. */
-function cookieProg(
-  token: RootToken,
-  seen: Notes,
-  expectedAttachType: "trace_uprobe_multi" | "trace_uprobe_session",
-): Fd {
-  return progLoad(token, {
-    type: "kprobe",
-    license: "GPL",
-    expectedAttachType,
-    insns: asm`
-      call get_attach_cookie
-      r1 = map_value ${seen.fd} + 0 ll
-      lock *(u64 *)(r1 +8) += r0
-      r2 = 1
-      lock *(u64 *)(r1 +0) += r2
-      r0 = 0
-      exit
-    `,
-  });
-}
-
 const hasMulti = trying((token) => {
   using prog = simpleProg(token, "kprobe", { expectedAttachType: "trace_uprobe_multi" });
   return attachUprobeMulti(token, prog, { path: "/nowhere", offsets: [1n] }).descriptor;
@@ -206,7 +175,7 @@ kernelTest("attachUprobeMulti() runs a program at functions by name, pattern and
   await using probed = await Probed.start();
   const { path, library } = probed;
   using seen = notes(token, 2);
-  using prog = cookieProg(token, seen, "trace_uprobe_multi");
+  using prog = probing(token, "trace_uprobe_multi", summingCookies(seen));
   const during = async (link: Attachment): Promise<[bigint, bigint]> => {
     const [runs, cookies] = seen.read();
     await probed.round();
@@ -252,14 +221,14 @@ kernelTest("attachUprobeMulti() runs a session at entry and return, or says that
   if (kernelSince("6.13")() !== undefined) {
     // Some kernels find out when it is attached only.
     const attach = (): void => {
-      using prog = cookieProg(token, seen, "trace_uprobe_session");
+      using prog = probing(token, "trace_uprobe_session", summingCookies(seen));
       attachUprobeMulti(token, prog, { path: "libc.so.6", symbols: ["getpid"], session: true }).close();
     };
     assertThrows(attach, NotSupportedError, "6.13");
     return;
   }
   await using probed = await Probed.start();
-  using prog = cookieProg(token, seen, "trace_uprobe_session");
+  using prog = probing(token, "trace_uprobe_session", summingCookies(seen));
   using link = attachUprobeMulti(token, prog, {
     path: probed.library,
     symbols: ["lib_one", "lib_two"],

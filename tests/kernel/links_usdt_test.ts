@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
-  asm,
   attachUsdt,
   BpfMap,
   bytes,
@@ -8,7 +7,6 @@ import {
   i64,
   NotSupportedError,
   objGet,
-  progLoad,
   struct,
   u32,
   usdtProbes,
@@ -18,7 +16,7 @@ import { run } from "../_tools.ts";
 import { Counter } from "./_counter.ts";
 import { place, type RootToken, rootToken } from "./_objects.ts";
 import { CLANG, compileUsdt, Probed } from "./_probed.ts";
-import { notes } from "./_tracing.ts";
+import { notes, probing, summingCookies } from "./_tracing.ts";
 
 const PROVIDER = "probed";
 
@@ -208,20 +206,7 @@ kernelTest("attachUsdt() attaches to all places with one link, each with the num
   await using probed = await Probed.start();
   using specs = BpfMap.create(token, { type: "array", value: bytes(304), maxEntries: 4 });
   using seen = notes(token, 2);
-  using prog = progLoad(token, {
-    type: "kprobe",
-    license: "GPL",
-    expectedAttachType: "trace_uprobe_multi",
-    insns: asm`
-      call get_attach_cookie
-      r1 = map_value ${seen.fd} + 0 ll
-      lock *(u64 *)(r1 +8) += r0
-      r2 = 1
-      lock *(u64 *)(r1 +0) += r2
-      r0 = 0
-      exit
-    `,
-  });
+  using prog = probing(token, "trace_uprobe_multi", summingCookies(seen));
   const options = { path: probed.path, provider: PROVIDER, maps: { specs } };
   const twice = attachUsdt(token, prog, { ...options, name: "twice" });
   assertEquals(twice.attachments.length, 1);

@@ -1,47 +1,16 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { openFds } from "../../ffi/fd.ts";
-import { type Kernel, kernel, swapKernel } from "../../ffi/kernel.ts";
 import { generateModule } from "../../object/mod.ts";
 import { commands } from "../../uapi/enums.gen.ts";
-import { errnos } from "../../uapi/errno.gen.ts";
 import { kernelSince, kernelTest, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
+import { FailingKernel, isHarmless, type Spared } from "./_failing.ts";
 import { place, rootToken } from "./_objects.ts";
 import { objectBytes, testObject } from "./_object_files.ts";
 
-/** Calls that give up what there is, or that nothing depends on: they are not made to fail. */
-const HARMLESS: ReadonlySet<string> = new Set(["close", "munmap", "readlink", "sysconf", "unlink"]);
-
-/** The kernel, but the nth of its calls fails. */
-class FailingKernel implements Disposable {
-  readonly #real: Kernel = kernel();
-  #calls = 0;
-  failed: string | undefined;
-
-  constructor(nth: number) {
-    swapKernel(
-      new Proxy(this.#real, {
-        get: (target, name) => {
-          const member: unknown = Reflect.get(target, name, target);
-          if (typeof member !== "function") return member;
-          return (...args: unknown[]): unknown => {
-            // Taking back what is attached has to be possible.
-            const isUndoing = name === "bpf" && args[0] === commands.map_delete_elem;
-            if (typeof name !== "string" || HARMLESS.has(name) || isUndoing || this.#calls++ !== nth) {
-              return member.apply(target, args);
-            }
-            this.failed = name;
-            return -errnos.ENOMEM;
-          };
-        },
-      }),
-    );
-  }
-
-  [Symbol.dispose](): void {
-    swapKernel(this.#real);
-  }
-}
+/** Deleting a pin, and taking back what is attached, have to be possible. */
+const isSpared: Spared = (name, args) =>
+  isHarmless(name, args) || name === "unlink" || (name === "bpf" && args[0] === commands.map_delete_elem);
 
 function pins(): string[] {
   return [...Deno.readDirSync(place("BPFFS"))].map(({ name }) => name).filter((name) => name === "pinned");
@@ -63,7 +32,7 @@ kernelTest("BpfObject leaves nothing behind, whichever step of loading and attac
       let failed: string | undefined;
       {
         using object = testObject(name);
-        using failing = new FailingKernel(step);
+        using failing = new FailingKernel(step, isSpared);
         try {
           object.load(token);
           using _links = object.attach(token);
