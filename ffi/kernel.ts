@@ -8,7 +8,7 @@
 import { BPF_COMMON_ATTRS } from "../uapi/constants.gen.ts";
 import { commands } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type Libc, libc, syscallNumber } from "./libc.ts";
+import { type Libc, libc, type MoreLibcSymbols, syscallNumber } from "./libc.ts";
 
 /** Bytes in memory that JavaScript owns. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -171,8 +171,10 @@ export function cString(text: string): Bytes {
 
 /** The running kernel, through libc. */
 export class LibcKernel implements Kernel {
+  readonly #libc: Libc;
   readonly #symbols: Libc["symbols"];
   readonly #errno: Int32Array;
+  #opened: MoreLibcSymbols | undefined;
   readonly #bpf: number = syscallNumber("bpf");
   readonly #perfEventOpen: number = syscallNumber("perf_event_open");
   readonly #capget: number = syscallNumber("capget");
@@ -187,9 +189,14 @@ export class LibcKernel implements Kernel {
    *
    * @param libc The C library's functions, and the thread's errno.
    */
-  constructor({ symbols, errno }: Libc) {
-    this.#symbols = symbols;
-    this.#errno = errno;
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#symbols = libc.symbols;
+    this.#errno = libc.errno;
+  }
+
+  get #more(): MoreLibcSymbols {
+    return this.#opened ??= this.#libc.openMore();
   }
 
   /** The result of a call, or −errno: to be called on the result directly, before anything else can run. */
@@ -214,12 +221,12 @@ export class LibcKernel implements Kernel {
 
   bpfCommon(cmd: number, attr: Bytes, common: Bytes): number {
     return this.#retry(() =>
-      this.#symbols.bpf_common(this.#bpf, cmd | BPF_COMMON_ATTRS, attr, attr.length, common, common.length)
+      this.#more.bpf_common(this.#bpf, cmd | BPF_COMMON_ATTRS, attr, attr.length, common, common.length)
     );
   }
 
   perfEventOpen(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): number {
-    return this.#answer(this.#symbols.perf_event_open(this.#perfEventOpen, attr, pid, cpu, groupFd, flags));
+    return this.#answer(this.#more.perf_event_open(this.#perfEventOpen, attr, pid, cpu, groupFd, flags));
   }
 
   capget(header: Bytes, data: Bytes): number {
@@ -227,14 +234,14 @@ export class LibcKernel implements Kernel {
   }
 
   prlimit(resource: number, set: Bytes | null, get: Bytes | null): number {
-    return this.#answer(this.#symbols.prlimit(this.#prlimit, 0, resource, set, get));
+    return this.#answer(this.#more.prlimit(this.#prlimit, 0, resource, set, get));
   }
 
   statx(dirFd: number, path: string, flags: number, mask: number, buffer: Bytes): number {
     if (buffer.length < STATX_SIZE) {
       throw new RangeError(`Cannot call statx(2): the buffer has under ${STATX_SIZE} bytes`);
     }
-    return this.#answer(this.#symbols.statx(this.#statx, dirFd, cString(path), flags, mask, buffer));
+    return this.#answer(this.#more.statx(this.#statx, dirFd, cString(path), flags, mask, buffer));
   }
 
   open(path: string, flags: number, mode: number): number {
@@ -247,40 +254,40 @@ export class LibcKernel implements Kernel {
   }
 
   readlinkAt(dirFd: number, path: string, buffer: Bytes): number {
-    return this.#answer(this.#symbols.readlinkat(dirFd, cString(path), buffer, BigInt(buffer.length)));
+    return this.#answer(this.#symbols.readlinkat(dirFd, cString(path), buffer, buffer.length));
   }
 
   read(fd: number, buffer: Bytes): number {
-    return this.#retry(() => this.#symbols.read(fd, buffer, BigInt(buffer.length)));
+    return this.#retry(() => this.#symbols.read(fd, buffer, buffer.length));
   }
 
   readlink(path: string, buffer: Bytes): number {
-    return this.#answer(this.#symbols.readlink(cString(path), buffer, BigInt(buffer.length)));
+    return this.#answer(this.#symbols.readlink(cString(path), buffer, buffer.length));
   }
 
   mkdir(path: string, mode: number): number {
-    return this.#answer(this.#symbols.mkdir(cString(path), mode));
+    return this.#answer(this.#more.mkdir(cString(path), mode));
   }
 
   rmdir(path: string): number {
-    return this.#answer(this.#symbols.rmdir(cString(path)));
+    return this.#answer(this.#more.rmdir(cString(path)));
   }
 
   unlink(path: string): number {
-    return this.#answer(this.#symbols.unlink(cString(path)));
+    return this.#answer(this.#more.unlink(cString(path)));
   }
 
   mount(source: string, target: string, type: string, flags: number, options: string): number {
     const [from, to, name, data] = [source, target, type, options].map(cString);
-    return this.#answer(this.#symbols.mount(from, to, name, BigInt(flags), data));
+    return this.#answer(this.#more.mount(from, to, name, BigInt(flags), data));
   }
 
   getdents(fd: number, buffer: Bytes): number {
-    return this.#retry(() => this.#symbols.getdents64(this.#getdents64, fd, buffer, BigInt(buffer.length)));
+    return this.#retry(() => this.#symbols.getdents64(this.#getdents64, fd, buffer, buffer.length));
   }
 
   write(fd: number, buffer: Bytes): number {
-    return this.#retry(() => this.#symbols.write(fd, buffer, BigInt(buffer.length)));
+    return this.#retry(() => this.#more.write(fd, buffer, buffer.length));
   }
 
   close(fd: number): number {
@@ -294,106 +301,106 @@ export class LibcKernel implements Kernel {
   ioctl(fd: number, request: number, argument: number | Bytes): number {
     return this.#retry(() =>
       typeof argument === "number"
-        ? this.#symbols.ioctl(fd, BigInt(request), BigInt(argument))
-        : this.#symbols.ioctl_buffer(fd, BigInt(request), argument)
+        ? this.#more.ioctl(fd, BigInt(request), BigInt(argument))
+        : this.#more.ioctl_buffer(fd, BigInt(request), argument)
     );
   }
 
   socket(domain: number, type: number, protocol: number): number {
-    return this.#answer(this.#symbols.socket(domain, type, protocol));
+    return this.#answer(this.#more.socket(domain, type, protocol));
   }
 
   setsockopt(fd: number, level: number, name: number, value: Bytes): number {
-    return this.#answer(this.#symbols.setsockopt(fd, level, name, value, value.length));
+    return this.#answer(this.#more.setsockopt(fd, level, name, value, value.length));
   }
 
   getsockopt(fd: number, level: number, name: number, value: Bytes): number {
     const length = new Uint32Array([value.length]);
-    const result = this.#answer(this.#symbols.getsockopt(fd, level, name, value, length));
+    const result = this.#answer(this.#more.getsockopt(fd, level, name, value, length));
     return result < 0 ? result : length[0];
   }
 
   socketpair(domain: number, type: number, protocol: number, fds: Bytes): number {
     if (fds.length < 8) throw new RangeError("Cannot call socketpair(2): two descriptors take 8 bytes");
-    return this.#answer(this.#symbols.socketpair(domain, type, protocol, fds));
+    return this.#answer(this.#more.socketpair(domain, type, protocol, fds));
   }
 
   bind(fd: number, address: Bytes): number {
-    return this.#answer(this.#symbols.bind(fd, address, address.length));
+    return this.#answer(this.#more.bind(fd, address, address.length));
   }
 
   connect(fd: number, address: Bytes): number {
-    return this.#retry(() => this.#symbols.connect(fd, address, address.length));
+    return this.#retry(() => this.#more.connect(fd, address, address.length));
   }
 
   listen(fd: number, backlog: number): number {
-    return this.#answer(this.#symbols.listen(fd, backlog));
+    return this.#answer(this.#more.listen(fd, backlog));
   }
 
   accept(fd: number, flags: number): number {
-    return this.#retry(() => this.#symbols.accept4(fd, null, null, flags));
+    return this.#retry(() => this.#more.accept4(fd, null, null, flags));
   }
 
   sendmsg(fd: number, message: Bytes, flags: number): number {
     checkMessage(message);
-    return this.#retry(() => this.#symbols.sendmsg(fd, message, flags));
+    return this.#retry(() => this.#more.sendmsg(fd, message, flags));
   }
 
   recvmsg(fd: number, message: Bytes, flags: number): number {
     checkMessage(message);
-    return this.#retry(() => this.#symbols.recvmsg(fd, message, flags));
+    return this.#retry(() => this.#more.recvmsg(fd, message, flags));
   }
 
   pidfdOpen(pid: number, flags: number): number {
-    return this.#answer(this.#symbols.pidfd_open(this.#pidfdOpen, pid, flags));
+    return this.#answer(this.#more.pidfd_open(this.#pidfdOpen, pid, flags));
   }
 
   pidfdGetfd(pidfd: number, fd: number, flags: number): number {
-    return this.#answer(this.#symbols.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
+    return this.#answer(this.#more.pidfd_getfd(this.#pidfdGetfd, pidfd, fd, flags));
   }
 
   getsockname(fd: number, address: Bytes): number {
     const length = new Uint32Array([address.length]);
-    const result = this.#answer(this.#symbols.getsockname(fd, address, length));
+    const result = this.#answer(this.#more.getsockname(fd, address, length));
     return result < 0 ? result : length[0];
   }
 
   getpeername(fd: number, address: Bytes): number {
     const length = new Uint32Array([address.length]);
-    const result = this.#answer(this.#symbols.getpeername(fd, address, length));
+    const result = this.#answer(this.#more.getpeername(fd, address, length));
     return result < 0 ? result : length[0];
   }
 
   ifNameToIndex(name: string): number {
-    return this.#symbols.if_nametoindex(cString(name));
+    return this.#more.if_nametoindex(cString(name));
   }
 
   eventfd(initial: number, flags: number): number {
-    return this.#answer(this.#symbols.eventfd(initial, flags));
+    return this.#answer(this.#more.eventfd(initial, flags));
   }
 
   epollCreate(flags: number): number {
-    return this.#answer(this.#symbols.epoll_create1(flags));
+    return this.#answer(this.#more.epoll_create1(flags));
   }
 
   epollCtl(epollFd: number, op: number, fd: number, event: Bytes | null): number {
-    return this.#answer(this.#symbols.epoll_ctl(epollFd, op, fd, event));
+    return this.#answer(this.#more.epoll_ctl(epollFd, op, fd, event));
   }
 
   epollPoll(epollFd: number, events: Bytes, maxEvents: number): number {
     checkEvents(events, maxEvents);
-    return this.#retry(() => this.#symbols.epoll_wait(epollFd, events, maxEvents, 0));
+    return this.#retry(() => this.#more.epoll_wait(epollFd, events, maxEvents, 0));
   }
 
   epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number> {
     checkEvents(events, maxEvents);
-    return this.#symbols.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
+    return this.#more.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
   }
 
   mmap(length: number, prot: number, fd: number, offset: number, near = 0n): Deno.PointerObject | number {
     // SAFETY: without MAP_FIXED the address is no more than a hint: nothing that is mapped is replaced.
     const hint = Deno.UnsafePointer.create(near);
-    const address = this.#symbols.mmap(hint, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
+    const address = this.#more.mmap(hint, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
     const errno = this.#errno[0];
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
@@ -401,11 +408,11 @@ export class LibcKernel implements Kernel {
   }
 
   munmap(address: Deno.PointerObject, length: number): number {
-    return this.#answer(this.#symbols.munmap(address, BigInt(length)));
+    return this.#answer(this.#more.munmap(address, BigInt(length)));
   }
 
   sysconf(name: number): number {
-    return this.#answer(this.#symbols.sysconf(name));
+    return this.#answer(this.#more.sysconf(name));
   }
 
   /** Repeats a call that a signal interrupted. */

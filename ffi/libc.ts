@@ -16,34 +16,47 @@ const LIBRARY_NAMES = [
 
 /*
  * Each symbol stands with its C declaration. `long` results that are small are taken as i32: a 64-bit result costs a
- * BigInt. syscall(2) is variadic, but passes integers and pointers as a plain function does on x86-64 and arm64.
+ * BigInt, and so would a `usize`: lengths, size_t in C, are u32, which both architectures' calls extend with zeros.
+ * syscall(2) is variadic, but passes integers and pointers as a plain function does on x86-64 and arm64.
+ *
+ * Opening a symbol takes Deno a tenth of a millisecond: every program waits for the first ones, which all need; the
+ * others are opened together when one of them is called.
  */
-const SYMBOLS = {
+const FIRST_SYMBOLS = {
   // int *__errno_location(void);
   __errno_location: { parameters: [], result: "pointer" },
   // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size);
   bpf: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32"], result: "i32" },
-  // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size, struct bpf_common_attr *common,
-  //              unsigned int common_size);
-  bpf_common: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
-  // long syscall(SYS_perf_event_open, struct perf_event_attr *attr, pid_t pid, int cpu, int group_fd, unsigned long flags);
-  perf_event_open: { name: "syscall", parameters: ["i32", "buffer", "i32", "i32", "i32", "u32"], result: "i32" },
   // long syscall(SYS_capget, cap_user_header_t hdrp, cap_user_data_t datap);
   capget: { name: "syscall", parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  // long syscall(SYS_prlimit64, pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old);
-  prlimit: { name: "syscall", parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
-  // long syscall(SYS_statx, int dirfd, const char *path, int flags, unsigned int mask, struct statx *statxbuf);
-  statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   // int open(const char *path, int flags, mode_t mode);
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // int openat(int dirfd, const char *path, int flags, mode_t mode);
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
   // ssize_t read(int fd, void *buf, size_t count);
-  read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // ssize_t readlink(const char *path, char *buf, size_t size);
-  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
+  readlink: { parameters: ["buffer", "buffer", "u32"], result: "i32" },
   // ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size);
-  readlinkat: { parameters: ["i32", "buffer", "buffer", "usize"], result: "i32" },
+  readlinkat: { parameters: ["i32", "buffer", "buffer", "u32"], result: "i32" },
+  // ssize_t syscall(SYS_getdents64, int fd, void *buf, size_t count);
+  getdents64: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32"], result: "i32" },
+  // int close(int fd);
+  close: { parameters: ["i32"], result: "i32" },
+  // int fcntl(int fd, int cmd, int arg);
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+} as const;
+
+const MORE_SYMBOLS = {
+  // long syscall(SYS_bpf, int cmd, union bpf_attr *attr, unsigned int size, struct bpf_common_attr *common,
+  //              unsigned int common_size);
+  bpf_common: { name: "syscall", parameters: ["i32", "i32", "buffer", "u32", "buffer", "u32"], result: "i32" },
+  // long syscall(SYS_perf_event_open, struct perf_event_attr *attr, pid_t pid, int cpu, int group_fd, unsigned long flags);
+  perf_event_open: { name: "syscall", parameters: ["i32", "buffer", "i32", "i32", "i32", "u32"], result: "i32" },
+  // long syscall(SYS_prlimit64, pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old);
+  prlimit: { name: "syscall", parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  // long syscall(SYS_statx, int dirfd, const char *path, int flags, unsigned int mask, struct statx *statxbuf);
+  statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   // int mkdir(const char *path, mode_t mode);
   mkdir: { parameters: ["buffer", "u32"], result: "i32" },
   // int rmdir(const char *path);
@@ -52,14 +65,8 @@ const SYMBOLS = {
   unlink: { parameters: ["buffer"], result: "i32" },
   // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
   mount: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
-  // ssize_t syscall(SYS_getdents64, int fd, void *buf, size_t count);
-  getdents64: { name: "syscall", parameters: ["i32", "i32", "buffer", "usize"], result: "i32" },
   // ssize_t write(int fd, const void *buf, size_t count);
-  write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-  // int close(int fd);
-  close: { parameters: ["i32"], result: "i32" },
-  // int fcntl(int fd, int cmd, int arg);
-  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int ioctl(int fd, unsigned long request, unsigned long arg);
   ioctl: { parameters: ["i32", "usize", "usize"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *arg);
@@ -117,13 +124,18 @@ const SYMBOLS = {
   sysconf: { parameters: ["i32"], result: "i32" },
 } as const;
 
-/** The functions of the C library that the library uses, by the names of the table above. */
-export type LibcSymbols = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+/** The functions of the C library that every program needs, by the names of the table above. */
+export type LibcSymbols = Deno.DynamicLibrary<typeof FIRST_SYMBOLS>["symbols"];
+
+/** The other functions of the C library that the library uses. */
+export type MoreLibcSymbols = Deno.DynamicLibrary<typeof MORE_SYMBOLS>["symbols"];
 
 /** The opened C library. */
 export interface Libc {
-  /** Its functions. */
+  /** The functions that every program needs. */
   readonly symbols: LibcSymbols;
+  /** Opens the others, anew at each call. */
+  readonly openMore: () => MoreLibcSymbols;
   /** The thread's errno, as one element. */
   readonly errno: Int32Array;
 }
@@ -162,22 +174,22 @@ function open(): Libc {
   if (Deno.build.os !== "linux" || !(Deno.build.arch in syscallNames)) {
     throw new NotSupportedError("bpf(2)", { reason: unsupported() });
   }
-  const { symbols } = openLibrary();
+  const symbols = openSymbols(FIRST_SYMBOLS);
   const location = symbols.__errno_location();
   if (location === null) throw new Error("Cannot read errno: __errno_location() gave no address");
   // SAFETY: errno lives as long as its thread, and this module instance never leaves the thread: each worker has its
   // own. The view is four bytes at the address that libc itself gives for them.
   const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
-  return { symbols, errno };
+  return { symbols, openMore: () => openSymbols(MORE_SYMBOLS), errno };
 }
 
-function openLibrary(): Deno.DynamicLibrary<typeof SYMBOLS> {
+function openSymbols<const S extends Deno.ForeignLibraryInterface>(table: S): Deno.DynamicLibrary<S>["symbols"] {
   const failures: string[] = [];
   for (const name of LIBRARY_NAMES) {
     try {
-      // SAFETY: SYMBOLS repeats the C declarations, and Deno converts each argument by them. The library is never
+      // SAFETY: the tables repeat the C declarations, and Deno converts each argument by them. The library is never
       // closed, so its functions stay valid.
-      return Deno.dlopen(name, SYMBOLS);
+      return Deno.dlopen(name, table).symbols;
     } catch (error) {
       if (error instanceof Deno.errors.NotCapable) throw error;
       failures.push(`${name}: ${error instanceof Error ? error.message : error}`);

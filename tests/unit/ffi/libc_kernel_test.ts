@@ -21,7 +21,7 @@ function fakeLibc(answers: Answers): { kernel: LibcKernel; calls: (readonly unkn
       return typeof answer === "string" ? -1 : answer;
     },
   });
-  return { kernel: new LibcKernel({ symbols, errno } as unknown as Libc), calls };
+  return { kernel: new LibcKernel({ symbols, openMore: () => symbols, errno } as unknown as Libc), calls };
 }
 
 const attr = allocate(32);
@@ -101,9 +101,9 @@ Deno.test("LibcKernel passes the length of every buffer", () => {
   kernel.ioctl(3, 0x2401, 7);
   kernel.ioctl(3, 0x2401, buffer);
   assertEquals(calls, [
-    ["read", 3, buffer, 16n],
-    ["write", 3, buffer, 16n],
-    ["readlink", cString("/"), buffer, 16n],
+    ["read", 3, buffer, 16],
+    ["write", 3, buffer, 16],
+    ["readlink", cString("/"), buffer, 16],
     ["setsockopt", 3, 1, 2, buffer, 16],
     ["ioctl", 3, 0x2401n, 7n],
     ["ioctl_buffer", 3, 0x2401n, buffer],
@@ -131,7 +131,9 @@ Deno.test("LibcKernel.mmap() tells MAP_FAILED from an address", () => {
   const address = Deno.UnsafePointer.create(0x7000n);
   const failed = Deno.UnsafePointer.create(0xffff_ffff_ffff_ffffn);
   const answering = (result: unknown): LibcKernel =>
-    new LibcKernel({ symbols: { mmap: () => result }, errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc);
+    new LibcKernel(
+      { openMore: () => ({ mmap: () => result }), errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
+    );
   assertEquals(answering(address).mmap(4096, 1, 3, 0), address!);
   assertEquals(answering(failed).mmap(4096, 1, 3, 0), -errnos.ENODEV);
   assertEquals(answering(null).mmap(4096, 1, 3, 0), -errnos.ENODEV);
