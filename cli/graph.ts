@@ -84,6 +84,9 @@ export function dotOf({ progs, maps, attached, holders }: Snapshot): string {
   return [...lines, ...places.values(), ...edges, "}", ""].join("\n");
 }
 
+/** Not written where it is imported, or Deno would fetch it before the first command of any kind. */
+export const VIZ = "npm:@viz-js/viz@^3";
+
 async function graph(session: Session, words: Words): Promise<void> {
   const kind = words.accept("dot") ? "dot" : words.accept("svg") ? "svg" : "svg";
   const file = words.left > 0 ? words.next("a file") : undefined;
@@ -91,7 +94,7 @@ async function graph(session: Session, words: Words): Promise<void> {
   const dot = dotOf(takeSnapshot(session.token));
   let text = dot;
   if (kind === "svg") {
-    const { instance } = await import("@viz-js/viz");
+    const { instance } = await import(VIZ) as typeof import("@viz-js/viz");
     const result = (await instance()).render(dot, { format: "svg", engine: "dot" });
     if (result.status !== "success") throw new CommandError(`the picture can't be drawn: ${result.errors[0]?.message}`);
     text = result.output;
