@@ -38,6 +38,20 @@ export const DECL_TAG = 17;
 export const TYPE_TAG = 18;
 export const ENUM64 = 19;
 
+/** The kinds whose third word is the id of another type; that of the others is a size, or nothing. */
+export const POINTING: readonly number[] = [
+  PTR,
+  TYPEDEF,
+  VOLATILE,
+  CONST,
+  RESTRICT,
+  FUNC,
+  FUNC_PROTO,
+  VAR,
+  DECL_TAG,
+  TYPE_TAG,
+];
+
 /** Words that follow a type once, by kind. */
 export const WORDS_ONCE: readonly number[] = [0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0];
 /** Words that follow a type for each member, by kind. */

@@ -1,6 +1,27 @@
-/** The one pass over the types that finds where each starts, and that nothing in them points outside. */
+/** Finds where each type starts, and that nothing in them points outside. */
 
-import * as k from "./_layout.ts";
+import {
+  ARRAY,
+  DATASEC,
+  DECL_TAG,
+  ENUM,
+  ENUM64,
+  FLOAT,
+  FUNC,
+  FUNC_PROTO,
+  INT,
+  KIND_MASK,
+  LAST_KIND,
+  POINTING,
+  STRUCT,
+  TYPE_WORDS,
+  UNION,
+  VAR,
+  VLEN_MASK,
+  VOID,
+  WORDS_EACH,
+  WORDS_ONCE,
+} from "./_layout.ts";
 import { malformed } from "./_malformed.ts";
 import type { Sections } from "./_sections.ts";
 
@@ -12,140 +33,128 @@ export interface Limits {
   readonly stringEnd: number;
 }
 
-const ONCE = Uint8Array.from(k.WORDS_ONCE);
-const EACH = Uint8Array.from(k.WORDS_EACH);
+const ONCE = Uint8Array.from(WORDS_ONCE);
+const EACH = Uint8Array.from(WORDS_EACH);
+
+const KINDS = [...WORDS_EACH.keys()];
+const NONE = 0xff;
+/** The kinds whose third word is a type's id. */
+const POINTS: Uint8Array = Uint8Array.from(KINDS, (kind) => POINTING.includes(kind) ? 1 : 0);
+/** Which word of a member is its name, by kind. */
+const MEMBER_NAME = Uint8Array.from(KINDS, (kind) => EACH[kind] > 0 && kind !== DATASEC ? 0 : NONE);
+/** Which word of a member is its type's id, by kind. */
+const MEMBER_TYPE = Uint8Array.from(
+  KINDS,
+  (kind) => kind === DATASEC ? 0 : [STRUCT, UNION, FUNC_PROTO].includes(kind) ? 1 : NONE,
+);
+/** The kinds that {@linkcode checkRules} knows. */
+const HAS_RULES = Uint8Array.from(
+  KINDS,
+  (kind) => [INT, FLOAT, ENUM, ENUM64, FUNC, VAR, DECL_TAG].includes(kind) ? 1 : 0,
+);
 
 /** Encodings of integers that exist: none, signed, char and bool. */
 const INT_ENCODINGS = [0, 1, 2, 4];
 
 /**
- * Finds and checks the types.
- *
- * The highest id and name are remembered with their place and compared once at the end: the number of types is not
- * known before.
+ * Finds and checks the types. Two loops: the number of types, which the second compares with, is not known before the
+ * first has ended; and a kernel's BTF has so many that what a loop keeps in registers decides what it costs.
  *
  * @param sections The sections of the BTF.
  * @param limits What types may point to.
  * @returns The place of each type among the words.
  */
-export function scanTypes({ words, typesAt }: Sections, limits: Limits): Uint32Array {
+export function scanTypes(sections: Sections, limits: Limits): Uint32Array {
+  const starts = placeTypes(sections);
+  checkTypes(sections, starts, limits);
+  return starts;
+}
+
+function placeTypes({ words, typesAt }: Sections): Uint32Array {
   const end = words.length;
-  const starts = new Uint32Array(Math.ceil(end / k.TYPE_WORDS));
+  const starts = new Uint32Array(Math.ceil(end / TYPE_WORDS));
   let count = 0;
-  let topName = 0;
-  let topNameAt = 0;
-  let topId = 0;
-  let topIdAt = 0;
   for (let at = 0; at < end;) {
-    if (at + k.TYPE_WORDS > end) throw malformed(typesAt + 4 * at, "a type is cut off");
+    if (at + TYPE_WORDS > end) throw malformed(typesAt + 4 * at, "a type is cut off");
     const info = words[at + 1];
-    const kind = (info >>> 24) & k.KIND_MASK;
-    if (kind === k.VOID || kind > k.LAST_KIND) throw malformed(typesAt + 4 * at + 4, `there is no kind ${kind}`);
-    const vlen = info & k.VLEN_MASK;
-    const next = at + k.TYPE_WORDS + ONCE[kind] + EACH[kind] * vlen;
+    const kind = (info >>> 24) & KIND_MASK;
+    if (kind === VOID || kind > LAST_KIND) throw malformed(typesAt + 4 * at + 4, `there is no kind ${kind}`);
+    const next = at + TYPE_WORDS + ONCE[kind] + EACH[kind] * (info & VLEN_MASK);
     if (next > end) throw malformed(typesAt + 4 * at, "a type is cut off");
     starts[count++] = at;
-    if (words[at] > topName) {
-      topName = words[at];
-      topNameAt = at;
+    at = next;
+  }
+  return starts.slice(0, count);
+}
+
+function checkTypes({ words, typesAt }: Sections, starts: Uint32Array, { firstId, stringEnd }: Limits): void {
+  const idEnd = firstId + starts.length;
+  // The empty name is one even where there are no strings.
+  const nameEnd = Math.max(stringEnd, 1);
+  const noName = (at: number): SyntaxError =>
+    malformed(typesAt + 4 * at, `a name at ${words[at]} is past the ${stringEnd} bytes of strings`);
+  const noType = (at: number): SyntaxError =>
+    malformed(typesAt + 4 * at, `there is no type ${words[at]}, the last is ${idEnd - 1}`);
+  for (let index = 0; index < starts.length; index++) {
+    const at = starts[index];
+    if (words[at] >= nameEnd) throw noName(at);
+    const info = words[at + 1];
+    const kind = (info >>> 24) & KIND_MASK;
+    if (POINTS[kind] === 1 && words[at + 2] >= idEnd) throw noType(at + 2);
+    if (kind === ARRAY) {
+      if (words[at + 3] >= idEnd) throw noType(at + 3);
+      if (words[at + 4] >= idEnd) throw noType(at + 4);
     }
-    const rest = at + k.TYPE_WORDS;
-    switch (kind) {
-      case k.STRUCT:
-      case k.UNION:
-        for (let i = rest; i < next; i += 3) {
-          if (words[i] > topName) {
-            topName = words[i];
-            topNameAt = i;
-          }
-          if (words[i + 1] > topId) {
-            topId = words[i + 1];
-            topIdAt = i + 1;
-          }
+    const each = EACH[kind];
+    if (each > 0) {
+      const members = at + TYPE_WORDS;
+      const end = members + each * (info & VLEN_MASK);
+      if (MEMBER_NAME[kind] !== NONE) {
+        for (let word = members + MEMBER_NAME[kind]; word < end; word += each) {
+          if (words[word] >= nameEnd) throw noName(word);
         }
-        break;
-      case k.FUNC_PROTO:
-        if (words[at + 2] > topId) {
-          topId = words[at + 2];
-          topIdAt = at + 2;
-        }
-        for (let i = rest; i < next; i += 2) {
-          if (words[i] > topName) {
-            topName = words[i];
-            topNameAt = i;
-          }
-          if (words[i + 1] > topId) {
-            topId = words[i + 1];
-            topIdAt = i + 1;
-          }
-        }
-        break;
-      case k.ENUM:
-      case k.ENUM64:
-        if (!isPowerOfTwo(words[at + 2], 8)) throw malformed(typesAt + 4 * at + 8, enumSize(words[at + 2]));
-        for (let i = rest; i < next; i += EACH[kind]) {
-          if (words[i] > topName) {
-            topName = words[i];
-            topNameAt = i;
-          }
-        }
-        break;
-      case k.DATASEC:
-        for (let i = rest; i < next; i += 3) {
-          if (words[i] > topId) {
-            topId = words[i];
-            topIdAt = i;
-          }
-        }
-        break;
-      case k.ARRAY:
-        if (words[rest] > topId) {
-          topId = words[rest];
-          topIdAt = rest;
-        }
-        if (words[rest + 1] > topId) {
-          topId = words[rest + 1];
-          topIdAt = rest + 1;
-        }
-        break;
-      case k.INT:
-        checkInt(words[at + 2], words[rest], typesAt + 4 * rest);
-        break;
-      case k.FLOAT:
-        checkFloat(words[at + 2], typesAt + 4 * at + 8);
-        break;
-      case k.FWD:
-        break;
-      default: {
-        // A func counts its linkage where others count members.
-        const linkage = kind === k.FUNC ? vlen : kind === k.VAR ? words[rest] : 0;
-        if (kind === k.DECL_TAG && (words[rest] | 0) < -1) {
-          throw malformed(typesAt + 4 * rest, `there is no component ${words[rest] | 0}`);
-        }
-        if (linkage > 2) throw malformed(typesAt + 4 * at + 4, `there is no linkage ${linkage}`);
-        if (words[at + 2] > topId) {
-          topId = words[at + 2];
-          topIdAt = at + 2;
+      }
+      if (MEMBER_TYPE[kind] !== NONE) {
+        for (let word = members + MEMBER_TYPE[kind]; word < end; word += each) {
+          if (words[word] >= idEnd) throw noType(word);
         }
       }
     }
-    at = next;
+    if (HAS_RULES[kind] === 1) checkRules(words, at, typesAt);
   }
-  if (topId >= limits.firstId + count) {
-    throw malformed(typesAt + 4 * topIdAt, `there is no type ${topId}, the last is ${limits.firstId + count - 1}`);
+}
+
+/** What only some kinds have to be right in: apart, as a kind that comes late would undo what the loop was compiled to. */
+function checkRules(words: Uint32Array, at: number, typesAt: number): void {
+  const offset = typesAt + 4 * at;
+  const info = words[at + 1];
+  const size = words[at + 2];
+  const more = words[at + 3];
+  switch ((info >>> 24) & KIND_MASK) {
+    case INT:
+      return checkInt(size, more, offset + 12);
+    case FLOAT:
+      return checkFloat(size, offset + 8);
+    case ENUM:
+    case ENUM64:
+      if (!isPowerOfTwo(size, 8)) throw malformed(offset + 8, `an enum has 1, 2, 4 or 8 bytes, not ${size}`);
+      return;
+    case FUNC:
+      // It counts its linkage where others count members.
+      return checkLinkage(info & VLEN_MASK, offset + 4);
+    case VAR:
+      return checkLinkage(more, offset + 4);
+    case DECL_TAG:
+      if ((more | 0) < -1) throw malformed(offset + 12, `there is no component ${more | 0}`);
   }
-  if (topName >= limits.stringEnd && topName > 0) {
-    throw malformed(typesAt + 4 * topNameAt, `a name at ${topName} is past the ${limits.stringEnd} bytes of strings`);
-  }
-  return starts.slice(0, count);
 }
 
 function isPowerOfTwo(size: number, most: number): boolean {
   return size > 0 && size <= most && (size & (size - 1)) === 0;
 }
 
-function enumSize(size: number): string {
-  return `an enum has 1, 2, 4 or 8 bytes, not ${size}`;
+function checkLinkage(linkage: number, offset: number): void {
+  if (linkage > 2) throw malformed(offset, `there is no linkage ${linkage}`);
 }
 
 function checkInt(size: number, data: number, offset: number): void {

@@ -5,7 +5,28 @@ import { malformed } from "./_malformed.ts";
 /** Bytes of a type's name at most: more is taken as malformed, since the kernel's own limit is 511. */
 export const MAX_NAME = 1024;
 
+/** Bytes of a name that count for its hash: names may be as long as the file, and overlap. */
+const HASHED_BYTES = 64;
+
 const UNDERSCORE = 0x5f;
+
+/**
+ * FNV-1a up to the NUL.
+ *
+ * @param bytes Where the name is.
+ * @param place Where it starts.
+ * @returns A number of 32 bits.
+ */
+export function hashName(bytes: Uint8Array, place: number): number {
+  let mixed = 0x811c9dc5;
+  const end = Math.min(place + HASHED_BYTES, bytes.length);
+  for (let at = place; at < end; at++) {
+    const byte = bytes[at];
+    if (byte === 0) break;
+    mixed = Math.imul(mixed ^ byte, 0x01000193);
+  }
+  return mixed ^ (mixed >>> 15);
+}
 
 /** The strings of a BTF by their offset. */
 export class Strings {
@@ -32,10 +53,25 @@ export class Strings {
     this.length = this.#start + bytes.length;
   }
 
-  /** The bytes that hold a string, and where it starts among them. */
-  find(offset: number): [bytes: Uint8Array, place: number] {
-    if (this.#base !== undefined && offset < this.#start) return this.#base.find(offset);
-    return [this.#bytes, offset - this.#start];
+  /** Whether a string is empty, or not there. */
+  isEmpty(offset: number): boolean {
+    if (this.#base !== undefined && offset < this.#start) return this.#base.isEmpty(offset);
+    const place = offset - this.#start;
+    return place >= this.#bytes.length || this.#bytes[place] === 0;
+  }
+
+  /** What {@linkcode hashName} gives of a string. */
+  hash(offset: number): number {
+    if (this.#base !== undefined && offset < this.#start) return this.#base.hash(offset);
+    return hashName(this.#bytes, offset - this.#start);
+  }
+
+  /** Whether bytes stand at an offset. */
+  startsWith(offset: number, wanted: Uint8Array): boolean {
+    if (this.#base !== undefined && offset < this.#start) return this.#base.startsWith(offset, wanted);
+    const place = offset - this.#start;
+    for (let at = 0; at < wanted.length; at++) if (this.#bytes[place + at] !== wanted[at]) return false;
+    return true;
   }
 
   /** The string at an offset, as {@linkcode Btf.text} gives it. */

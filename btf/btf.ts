@@ -362,10 +362,8 @@ export class Btf {
 
   #table(): NameTable {
     const { words } = this.#sections;
-    return this.#names ??= new NameTable(
-      this.#starts.length,
-      (index) => this.#strings.find(words[this.#starts[index]]),
-    );
+    const starts = this.#starts;
+    return this.#names ??= new NameTable(this.#strings, starts.length, (index) => words[starts[index]]);
   }
 
   /** This BTF, or the base that has a type. */

@@ -8,7 +8,8 @@
 import { BPF_COMMON_ATTRS } from "../uapi/constants.gen.ts";
 import { commands } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
-import { type Libc, libc, type MoreLibcSymbols, syscallNumber } from "./libc.ts";
+import { type Libc, libc, syscallNumber } from "./libc.ts";
+import { allocate } from "./memory.ts";
 
 /** Bytes in memory that JavaScript owns. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -103,13 +104,20 @@ export interface Kernel {
   epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number>;
   /** mmap(2) of `fd`, shared, at an address of the kernel's choice or near one that is given: the address, or −errno. */
   mmap(length: number, prot: number, fd: number, offset: number, near?: bigint): Deno.PointerObject | number;
+  /**
+   * A copy of the first bytes of a file, through a private mapping that is gone when this returns, or −errno: for files
+   * of the kernel's that read(2) gives a page at a time.
+   */
+  copyMapped(fd: number, length: number): Bytes | number;
   /** munmap(2). */
   munmap(address: Deno.PointerObject, length: number): number;
   /** sysconf(3). */
   sysconf(name: number): number;
 }
 
+const PROT_READ = 1;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** How often BPF_PROG_LOAD is tried while the verifier gives up because of pending signals: libbpf's number. */
@@ -171,10 +179,9 @@ export function cString(text: string): Bytes {
 
 /** The running kernel, through libc. */
 export class LibcKernel implements Kernel {
-  readonly #libc: Libc;
   readonly #symbols: Libc["symbols"];
+  readonly #more: Libc["more"];
   readonly #errno: Int32Array;
-  #opened: MoreLibcSymbols | undefined;
   readonly #bpf: number = syscallNumber("bpf");
   readonly #perfEventOpen: number = syscallNumber("perf_event_open");
   readonly #capget: number = syscallNumber("capget");
@@ -189,14 +196,10 @@ export class LibcKernel implements Kernel {
    *
    * @param libc The C library's functions, and the thread's errno.
    */
-  constructor(libc: Libc) {
-    this.#libc = libc;
-    this.#symbols = libc.symbols;
-    this.#errno = libc.errno;
-  }
-
-  get #more(): MoreLibcSymbols {
-    return this.#opened ??= this.#libc.openMore();
+  constructor({ symbols, more, errno }: Libc) {
+    this.#symbols = symbols;
+    this.#more = more;
+    this.#errno = errno;
   }
 
   /** The result of a call, or −errno: to be called on the result directly, before anything else can run. */
@@ -405,6 +408,22 @@ export class LibcKernel implements Kernel {
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
     return address;
+  }
+
+  copyMapped(fd: number, length: number): Bytes | number {
+    const address = this.#more.mmap(null, BigInt(length), PROT_READ, MAP_PRIVATE, fd, 0n);
+    const errno = this.#errno[0];
+    // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
+    if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
+    try {
+      // SAFETY: the kernel just mapped `length` bytes there. They are copied before they are unmapped, and nobody else
+      // has seen the address.
+      const bytes = allocate(length);
+      Deno.UnsafePointerView.copyInto(address, bytes);
+      return bytes;
+    } finally {
+      this.munmap(address, length);
+    }
   }
 
   munmap(address: Deno.PointerObject, length: number): number {

@@ -17,6 +17,7 @@ const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
 const STATX_INO = 0x100;
+const STATX_SIZE = 0x200;
 
 const CHUNK_SIZE = 65536;
 
@@ -39,14 +40,24 @@ let scratch: Bytes | undefined;
 
 const decoder = new TextDecoder();
 
-/** Reads a whole file: its bytes, which the next reading overwrites, or −errno with the call that failed. */
-function readInto(path: string): Bytes | { readonly command: "open" | "read"; readonly errno: number } {
+/**
+ * Reads a whole file: its bytes, which the next reading overwrites, or −errno with the call that failed.
+ *
+ * @param size The file's size, where it is large and known.
+ */
+function readInto(path: string, size = 0): Bytes | { readonly command: "open" | "read"; readonly errno: number } {
   const gate = kernel();
   const fd = gate.open(path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return { command: "open", errno: -fd };
-  let buffer = scratch ??= allocate(CHUNK_SIZE);
   let total = 0;
   try {
+    if (size > CHUNK_SIZE) {
+      // Files of sysfs are read a page a call, 1,400 calls for a kernel's BTF, which can be mapped since 6.16.
+      const copy = gate.copyMapped(fd, size);
+      if (typeof copy !== "number") return copy;
+    }
+    // One byte more than there are tells that there are no more.
+    let buffer = size >= CHUNK_SIZE ? allocate(size + 1) : scratch ??= allocate(CHUNK_SIZE);
     while (true) {
       if (total === buffer.length) {
         const larger = allocate(2 * buffer.length);
@@ -71,7 +82,7 @@ function readInto(path: string): Bytes | { readonly command: "open" | "read"; re
  * @throws {SyscallError} Where open(2) or read(2) fails.
  */
 export function readKernelFile(path: string): Bytes {
-  const bytes = readInto(path);
+  const bytes = readInto(path, sizeOf(path));
   if (bytes instanceof Uint8Array) return bytes.buffer === scratch?.buffer ? bytes.slice() : bytes;
   const { command, errno } = bytes;
   throw new SyscallError({ command, errno, action: command === "open" ? `open ${path}` : `read ${path}` });
@@ -246,6 +257,16 @@ function readEntries(directory: number): DirectoryEntry[] {
   }
 }
 
+/** Where the members of struct statx are. */
+const STATX = { bytes: 256, inode: 32, size: 40, deviceMajor: 136, deviceMinor: 140 } as const;
+
+/** The size that a file says it has; 0 for those of /proc, and where it cannot be told. */
+function sizeOf(path: string): number {
+  const buffer = allocate(STATX.bytes);
+  if (kernel().statx(AT_FDCWD, path, 0, STATX_SIZE, buffer) < 0) return 0;
+  return Number(new DataView(buffer.buffer).getBigUint64(STATX.size, LITTLE_ENDIAN));
+}
+
 /** The device and inode number that name a file, a namespace or a cgroup. */
 export interface FileId {
   /** The device, as the kernel's own dev_t counts it (major << 20 | minor). */
@@ -262,12 +283,12 @@ export interface FileId {
  * @throws {SyscallError} Where statx(2) fails.
  */
 export function fileId(path: string): FileId {
-  const buffer = allocate(256);
+  const buffer = allocate(STATX.bytes);
   const result = kernel().statx(AT_FDCWD, path, 0, STATX_INO, buffer);
   if (result < 0) throw new SyscallError({ command: "statx", errno: -result, action: `stat ${path}` });
   const view = new DataView(buffer.buffer);
-  const [major, minor] = [view.getUint32(136, LITTLE_ENDIAN), view.getUint32(140, LITTLE_ENDIAN)];
-  return { device: BigInt(major) << 20n | BigInt(minor), inode: view.getBigUint64(32, LITTLE_ENDIAN) };
+  const [major, minor] = [STATX.deviceMajor, STATX.deviceMinor].map((at) => view.getUint32(at, LITTLE_ENDIAN));
+  return { device: BigInt(major) << 20n | BigInt(minor), inode: view.getBigUint64(STATX.inode, LITTLE_ENDIAN) };
 }
 
 /**
@@ -277,6 +298,6 @@ export function fileId(path: string): FileId {
  * @returns False only where the kernel says ENOENT or ENOTDIR.
  */
 export function pathExists(path: string): boolean {
-  const result = kernel().statx(AT_FDCWD, path, 0, 0, allocate(256));
+  const result = kernel().statx(AT_FDCWD, path, 0, 0, allocate(STATX.bytes));
   return result !== -errnos.ENOENT && result !== -errnos.ENOTDIR;
 }

@@ -19,8 +19,8 @@ const LIBRARY_NAMES = [
  * BigInt, and so would a `usize`: lengths, size_t in C, are u32, which both architectures' calls extend with zeros.
  * syscall(2) is variadic, but passes integers and pointers as a plain function does on x86-64 and arm64.
  *
- * Opening a symbol takes Deno a tenth of a millisecond: every program waits for the first ones, which all need; the
- * others are opened together when one of them is called.
+ * Opening a symbol takes Deno a tenth of a millisecond and more: these are what every program needs; each of the others
+ * is opened when it is first called.
  */
 const FIRST_SYMBOLS = {
   // int *__errno_location(void);
@@ -134,8 +134,8 @@ export type MoreLibcSymbols = Deno.DynamicLibrary<typeof MORE_SYMBOLS>["symbols"
 export interface Libc {
   /** The functions that every program needs. */
   readonly symbols: LibcSymbols;
-  /** Opens the others, anew at each call. */
-  readonly openMore: () => MoreLibcSymbols;
+  /** The others, each opened when it is first asked for. */
+  readonly more: MoreLibcSymbols;
   /** The thread's errno, as one element. */
   readonly errno: Int32Array;
 }
@@ -180,7 +180,21 @@ function open(): Libc {
   // SAFETY: errno lives as long as its thread, and this module instance never leaves the thread: each worker has its
   // own. The view is four bytes at the address that libc itself gives for them.
   const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
-  return { symbols, openMore: () => openSymbols(MORE_SYMBOLS), errno };
+  return { symbols, more: lazySymbols(MORE_SYMBOLS), errno };
+}
+
+/** Functions that stand for themselves once they have been asked for. */
+function lazySymbols<const S extends Deno.ForeignLibraryInterface>(table: S): Deno.DynamicLibrary<S>["symbols"] {
+  const symbols = {} as Deno.DynamicLibrary<S>["symbols"];
+  for (const name of Object.keys(table)) {
+    const get = (): unknown => {
+      const value = openSymbols({ [name]: table[name] })[name];
+      Object.defineProperty(symbols, name, { value });
+      return value;
+    };
+    Object.defineProperty(symbols, name, { get, configurable: true });
+  }
+  return symbols;
 }
 
 function openSymbols<const S extends Deno.ForeignLibraryInterface>(table: S): Deno.DynamicLibrary<S>["symbols"] {

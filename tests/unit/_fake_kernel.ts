@@ -355,6 +355,10 @@ export class FakeKernel implements Kernel, Disposable {
     return -errnos.ENODEV;
   }
 
+  copyMapped(): number {
+    return -errnos.ENODEV;
+  }
+
   munmap(_address: Deno.PointerObject, _length: number): number {
     return 0;
   }

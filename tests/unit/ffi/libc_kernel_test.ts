@@ -21,7 +21,7 @@ function fakeLibc(answers: Answers): { kernel: LibcKernel; calls: (readonly unkn
       return typeof answer === "string" ? -1 : answer;
     },
   });
-  return { kernel: new LibcKernel({ symbols, openMore: () => symbols, errno } as unknown as Libc), calls };
+  return { kernel: new LibcKernel({ symbols, more: symbols, errno } as unknown as Libc), calls };
 }
 
 const attr = allocate(32);
@@ -132,7 +132,7 @@ Deno.test("LibcKernel.mmap() tells MAP_FAILED from an address", () => {
   const failed = Deno.UnsafePointer.create(0xffff_ffff_ffff_ffffn);
   const answering = (result: unknown): LibcKernel =>
     new LibcKernel(
-      { openMore: () => ({ mmap: () => result }), errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
+      { more: { mmap: () => result }, errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
     );
   assertEquals(answering(address).mmap(4096, 1, 3, 0), address!);
   assertEquals(answering(failed).mmap(4096, 1, 3, 0), -errnos.ENODEV);
