@@ -2,7 +2,7 @@
 
 import * as k from "./_layout.ts";
 import { btfKinds } from "./kinds.ts";
-import type { BtfIntEncoding, BtfLinkage, BtfType } from "./types.ts";
+import type { BtfIntEncoding, BtfLinkage, BtfMember, BtfType } from "./types.ts";
 
 /** The encodings of integers by number. C name: `BTF_INT_*`. */
 export const INT_ENCODINGS: Readonly<Record<number, BtfIntEncoding>> = { 0: "none", 1: "signed", 2: "char", 4: "bool" };
@@ -50,15 +50,7 @@ export function decodeType(words: Uint32Array, at: number, text: (offset: number
       return { kind, name, typeId: words[rest], indexTypeId: words[rest + 1], nrElems: words[rest + 2] };
     case "struct":
     case "union": {
-      const members = each((place) => {
-        const offset = words[place + 2];
-        return {
-          name: text(words[place]),
-          typeId: words[place + 1],
-          bitsOffset: flag ? offset & 0xffffff : offset,
-          bitfieldSize: flag ? offset >>> 24 : 0,
-        };
-      });
+      const members = each((place) => decodeMember(words, place, flag, text(words[place])));
       return { kind, name, size: sizeOrType, members };
     }
     case "enum": {
@@ -96,4 +88,23 @@ export function decodeType(words: Uint32Array, at: number, text: (offset: number
     case "type_tag":
       return { kind, name, typeId: sizeOrType, attribute: flag };
   }
+}
+
+/**
+ * Makes a member of a struct or union.
+ *
+ * @param words The words of all types.
+ * @param at Where the member is among them.
+ * @param flag Whether its offset has a bitfield's width in it.
+ * @param name Its name.
+ * @returns The member.
+ */
+export function decodeMember(words: Uint32Array, at: number, flag: boolean, name: string): BtfMember {
+  const offset = words[at + 2];
+  return {
+    name,
+    typeId: words[at + 1],
+    bitsOffset: flag ? offset & 0xffffff : offset,
+    bitfieldSize: flag ? offset >>> 24 : 0,
+  };
 }

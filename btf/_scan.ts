@@ -57,20 +57,12 @@ const HAS_RULES = Uint8Array.from(
 const INT_ENCODINGS = [0, 1, 2, 4];
 
 /**
- * Finds and checks the types. Two loops: the number of types, which the second compares with, is not known before the
- * first has ended; and a kernel's BTF has so many that what a loop keeps in registers decides what it costs.
+ * Finds the types.
  *
  * @param sections The sections of the BTF.
- * @param limits What types may point to.
  * @returns The place of each type among the words.
  */
-export function scanTypes(sections: Sections, limits: Limits): Uint32Array {
-  const starts = placeTypes(sections);
-  checkTypes(sections, starts, limits);
-  return starts;
-}
-
-function placeTypes({ words, typesAt }: Sections): Uint32Array {
+export function placeTypes({ words, typesAt }: Sections): Uint32Array {
   const end = words.length;
   const starts = new Uint32Array(Math.ceil(end / TYPE_WORDS));
   let count = 0;
@@ -87,7 +79,16 @@ function placeTypes({ words, typesAt }: Sections): Uint32Array {
   return starts.slice(0, count);
 }
 
-function checkTypes({ words, typesAt }: Sections, starts: Uint32Array, { firstId, stringEnd }: Limits): void {
+/**
+ * Checks the types. This is a loop of its own, as the number of types is not known before all are found; and a kernel's BTF
+ * has so many that what a loop keeps in registers decides what it costs.
+ *
+ * @param sections The sections of the BTF.
+ * @param starts The place of each type among the words.
+ * @param limits What types may point to.
+ * @throws {SyntaxError} For the first that points outside; its `offset` says where.
+ */
+export function checkTypes({ words, typesAt }: Sections, starts: Uint32Array, { firstId, stringEnd }: Limits): void {
   const idEnd = firstId + starts.length;
   // The empty name is one even where there are no strings.
   const nameEnd = Math.max(stringEnd, 1);

@@ -6,11 +6,11 @@
 
 import { Placements } from "./_align.ts";
 import { essentialName } from "./_core_types.ts";
-import { decodeType } from "./_decode.ts";
+import { decodeMember, decodeType } from "./_decode.ts";
 import * as k from "./_layout.ts";
 import { malformed, MAX_DEPTH } from "./_malformed.ts";
-import { NameTable } from "./_names.ts";
-import { scanTypes } from "./_scan.ts";
+import { checkTypes, placeTypes } from "./_scan.ts";
+import { TypeSearch } from "./_search.ts";
 import { readSections, type Sections } from "./_sections.ts";
 import { MAX_NAME, Strings } from "./_strings.ts";
 import { type BtfKind, btfKindNumber, btfKinds } from "./kinds.ts";
@@ -20,6 +20,11 @@ import type { BtfComposite, BtfMember, BtfType, BtfTypeOf } from "./types.ts";
 export interface BtfParseOptions {
   /** For split BTF, as kernel modules have it: the BTF that it continues, vmlinux's for a module. @default {none} */
   readonly base?: Btf | undefined;
+  /**
+   * Whether ids and names are taken to be there, as in what the running kernel itself tells: that reads in less than half
+   * the time. Of others' BTF errors would come later, and not as a SyntaxError. @default {false}
+   */
+  readonly trusted?: boolean | undefined;
 }
 
 /** Characters of a type's names that are taken however few strings there are. */
@@ -53,48 +58,56 @@ export class Btf {
   readonly typeCount: number;
   /** Bytes of strings, with those of the base. */
   readonly stringLength: number;
-  /** The bytes that it was read from. */
-  readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
+  readonly #trusted: boolean;
   readonly #sections: Sections;
   readonly #starts: Uint32Array;
   readonly #strings: Strings;
-  #names: NameTable | undefined;
+  readonly #search: TypeSearch;
   #placements: Placements | undefined;
-  #flavored: readonly number[] | undefined;
 
-  private constructor(bytes: Uint8Array, base: Btf | undefined) {
+  private constructor(bytes: Uint8Array, { base, trusted = false }: BtfParseOptions) {
     const sections = readSections(bytes, base !== undefined);
     this.byteOrder = sections.littleEndian ? "little" : "big";
     if (base !== undefined && base.byteOrder !== this.byteOrder) {
       throw malformed(0, `it is ${this.byteOrder}-endian, its base is ${base.byteOrder}-endian`);
     }
-    this.bytes = bytes;
+    this.#bytes = bytes;
+    this.#trusted = trusted;
     this.base = base;
     this.firstId = base?.typeCount ?? 1;
     this.#sections = sections;
     this.#strings = new Strings(sections.strings, sections.stringsAt, base === undefined ? undefined : base.#strings);
     this.stringLength = this.#strings.length;
-    this.#starts = scanTypes(sections, { firstId: this.firstId, stringEnd: this.stringLength });
+    this.#starts = placeTypes(sections);
+    if (!trusted) checkTypes(sections, this.#starts, { firstId: this.firstId, stringEnd: this.stringLength });
+    this.#search = new TypeSearch(sections.words, this.#starts, this.#strings);
     this.typeCount = this.firstId + this.#starts.length;
+  }
+
+  /** The bytes that it was read from; a copy where they were trusted. */
+  get bytes(): Uint8Array {
+    // They may be memory of the kernel's, and writing there would end the process.
+    return this.#trusted ? this.#bytes.slice() : this.#bytes;
   }
 
   /**
    * Reads BTF: a file of /sys/kernel/btf, or the `.BTF` section of an object file. Both byte orders are taken.
    *
    * @param bytes The BTF, from its header on.
-   * @param options The base of split BTF.
+   * @param options The base of split BTF, and whether it is checked.
    * @returns The types.
    * @throws {SyntaxError} If it is malformed; its `offset` says where.
    */
   static parse(bytes: Uint8Array, options: BtfParseOptions = {}): Btf {
-    return new Btf(bytes, options.base);
+    return new Btf(bytes, options);
   }
 
   /**
    * Reads BTF, where the bytes may be none.
    *
    * @param bytes The BTF, from its header on.
-   * @param options The base of split BTF.
+   * @param options The base of split BTF, and whether it is checked.
    * @returns The types; undefined where {@linkcode Btf.parse} would throw a SyntaxError.
    */
   static tryParse(bytes: Uint8Array, options: BtfParseOptions = {}): Btf | undefined {
@@ -162,8 +175,8 @@ export class Btf {
   }
 
   /**
-   * Finds a type by name: the first one, in the base before this BTF. The first call makes a table of all names.
-   * C name: `btf__find_by_name_kind`.
+   * Finds a type by name: the first one, in the base before this BTF. After a few calls for a kind there is a table
+   * of its names, which tells any at once. C name: `btf__find_by_name_kind`.
    *
    * @param kind The kind.
    * @param name The name, which is not empty.
@@ -197,10 +210,10 @@ export class Btf {
     const wanted = essentialName(name);
     const numbers = kinds.map(btfKindNumber);
     const found: number[] = [];
-    for (const index of this.#table().find(wanted)) found.push(this.firstId + index);
-    const { words } = this.#sections;
-    this.#flavored ??= this.#strings.flavored(this.#starts.length, (index) => words[this.#starts[index]]);
-    for (const index of this.#flavored) {
+    for (const number of numbers) {
+      for (const index of this.#search.find(number, wanted)) found.push(this.firstId + index);
+    }
+    for (const index of this.#search.flavored()) {
       const id = this.firstId + index;
       if (essentialName(this.nameOf(id)) === wanted && !found.includes(id)) found.push(id);
     }
@@ -300,12 +313,38 @@ export class Btf {
   members(id: number): readonly BtfMember[] {
     const type = this.type(this.resolve(id));
     if (type.kind !== "struct" && type.kind !== "union") return NO_MEMBERS;
-    return type.members.map((member) => {
-      if (member.bitfieldSize > 0 || this.kindOf(this.resolve(member.typeId)) !== "int") return member;
-      const { size, nrBits, bitsOffset } = this.type(this.resolve(member.typeId)) as BtfTypeOf<"int">;
-      if (nrBits === 8 * size || nrBits === 0) return member;
-      return { ...member, bitsOffset: member.bitsOffset + bitsOffset, bitfieldSize: nrBits };
-    });
+    return type.members.map((member) => this.#laidOut(member));
+  }
+
+  /**
+   * A member of a struct or union: by its name, those of anonymous members included, or by names with dots between them,
+   * such as `f_path.dentry`. What C calls `offsetof()` is an eighth of its `bitsOffset`.
+   *
+   * @example
+   * ```ts
+   * import { kernelBtf } from "@bpf/deno";
+   *
+   * const btf = kernelBtf();
+   * const task = btf.find("struct", "task_struct");
+   * if (task !== undefined) console.log((btf.member(task, "comm")?.bitsOffset ?? 0) / 8);
+   * ```
+   *
+   * @param id The id of a struct or union, typedefs and qualifiers included.
+   * @param path The name, or names.
+   * @returns The member, its place counted from the start of the outermost type; undefined where there is none.
+   * @throws {RangeError} If there is no type of the id.
+   * @throws {SyntaxError} If anonymous members are nested in a circle.
+   */
+  member(id: number, path: string): BtfMember | undefined {
+    let [typeId, bitsOffset] = [id, 0];
+    let found: BtfMember | undefined;
+    for (const name of path.split(".")) {
+      found = this.#member(typeId, new TextEncoder().encode(`${name}\0`), 0);
+      if (found === undefined) return undefined;
+      bitsOffset += found.bitsOffset;
+      typeId = found.typeId;
+    }
+    return found && { ...found, bitsOffset };
   }
 
   /**
@@ -346,6 +385,34 @@ export class Btf {
     return malformed(owner.#sections.typesAt + 4 * at, `${this.kindOf(id)} ${id}: ${reason}`);
   }
 
+  /** A member whose name is some bytes. All names are compared with, so none is made a text of. */
+  #member(id: number, wanted: Uint8Array, depth: number): BtfMember | undefined {
+    const actual = this.resolve(id);
+    const owner = this.#owner(actual);
+    const kind = owner.#kindNumber(actual);
+    if (kind !== k.STRUCT && kind !== k.UNION) return undefined;
+    if (depth > MAX_DEPTH) throw this.malformedType(id, `it is nested more than ${MAX_DEPTH} deep`);
+    const { words } = owner.#sections;
+    const start = owner.#starts[actual - owner.firstId];
+    const end = start + k.TYPE_WORDS + (words[start + 1] & k.VLEN_MASK) * k.WORDS_EACH[kind];
+    for (let at = start + k.TYPE_WORDS; at < end; at += k.WORDS_EACH[kind]) {
+      const member = (): BtfMember => decodeMember(words, at, words[start + 1] >>> 31 === 1, this.text(words[at]));
+      if (owner.#strings.startsWith(words[at], wanted)) return this.#laidOut(member());
+      if (!owner.#strings.isEmpty(words[at])) continue;
+      const inner = this.#member(words[at + 1], wanted, depth + 1);
+      if (inner !== undefined) return { ...inner, bitsOffset: member().bitsOffset + inner.bitsOffset };
+    }
+    return undefined;
+  }
+
+  /** A member with a bitfield's width and place, which old BTF has in the member's type. */
+  #laidOut(member: BtfMember): BtfMember {
+    if (member.bitfieldSize > 0 || this.kindOf(this.resolve(member.typeId)) !== "int") return member;
+    const { size, nrBits, bitsOffset } = this.type(this.resolve(member.typeId)) as BtfTypeOf<"int">;
+    if (nrBits === 8 * size || nrBits === 0) return member;
+    return { ...member, bitsOffset: member.bitsOffset + bitsOffset, bitfieldSize: nrBits };
+  }
+
   #place(id: number): ReturnType<Placements["of"]> {
     this.#placements ??= new Placements(this);
     return this.#placements.of(id);
@@ -354,16 +421,7 @@ export class Btf {
   *#found(kind: BtfKind, name: string): Generator<number, void> {
     if (name === "") return;
     if (this.base !== undefined) yield* this.base.#found(kind, name);
-    const number = btfKindNumber(kind);
-    for (const index of this.#table().find(name)) {
-      if (this.#kindNumber(this.firstId + index) === number) yield this.firstId + index;
-    }
-  }
-
-  #table(): NameTable {
-    const { words } = this.#sections;
-    const starts = this.#starts;
-    return this.#names ??= new NameTable(this.#strings, starts.length, (index) => words[starts[index]]);
+    for (const index of this.#search.find(btfKindNumber(kind), name)) yield this.firstId + index;
   }
 
   /** This BTF, or the base that has a type. */

@@ -22,8 +22,16 @@ export function wallClockSeconds(sinceBootNs: bigint): number {
   return Math.floor((bootMs() + Number(sinceBootNs / 1_000_000n)) / 1000);
 }
 
+/** The last time that was written: many objects are of one second. */
+let last = { seconds: NaN, text: "" };
+
 /** A time as strftime(3) writes it with `%FT%T%z`, in the local time zone. */
 export function localTime(seconds: number): string {
+  if (seconds !== last.seconds) last = { seconds, text: formatTime(seconds) };
+  return last.text;
+}
+
+function formatTime(seconds: number): string {
   const date = new Date(seconds * 1000);
   const two = (number: number): string => `${number}`.padStart(2, "0");
   const offset = -date.getTimezoneOffset();

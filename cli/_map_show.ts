@@ -6,7 +6,7 @@
 
 import type { MapInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
-import type { Fd } from "../ffi/fd.ts";
+import type { FdSource } from "../ffi/fd.ts";
 import { type ProgType, progTypes } from "../uapi/enums.gen.ts";
 import type { Writable } from "./_json.ts";
 import type { Session } from "./_session.ts";
@@ -43,7 +43,7 @@ export class MapViewer {
   }
 
   /** What is shown of a map. */
-  look(fd: Fd, info?: MapInfo): ShownMap {
+  look(fd: FdSource, info?: MapInfo): ShownMap {
     info ??= objGetInfoByFd(this.#session.token, fd, { kind: "map" });
     const fields = this.#finder.fields(info.id, fd);
     const number = (name: string): number | undefined =>

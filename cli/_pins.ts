@@ -8,7 +8,8 @@ import type { Fd } from "../ffi/fd.ts";
 import { listKernelDirectory, tryReadKernelLink, tryReadKernelText } from "../ffi/kernel_file.ts";
 import { objGet } from "../cmds/obj.ts";
 import { PermissionError, SyscallError } from "../errors.ts";
-import { fdinfoOf, type HeldKind } from "./_holders.ts";
+import type { HeldKind } from "./_held.ts";
+import { fdinfoOf } from "./_holders.ts";
 import type { HeldToken } from "./_session.ts";
 
 /** Where file systems of a type are mounted. */

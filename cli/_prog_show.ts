@@ -6,7 +6,7 @@
 
 import type { ProgInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
-import type { Fd } from "../ffi/fd.ts";
+import type { FdSource } from "../ffi/fd.ts";
 import { localTime, wallClockSeconds } from "./_clock.ts";
 import type { Writable } from "./_json.ts";
 import type { Session } from "./_session.ts";
@@ -35,7 +35,7 @@ export class ProgViewer {
   }
 
   /** What is shown of a program. */
-  look(fd: Fd, known: ProgInfo): ShownProg {
+  look(fd: FdSource, known: ProgInfo): ShownProg {
     const { token } = this.#session;
     const info = known.nrMapIds === 0 ? known : objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
     const memlock = this.#finder.fields(info.id, fd).get("memlock");

@@ -4,13 +4,12 @@
  * @module
  */
 
-import { mapGetFdById, mapGetNextId, progGetFdById, progGetNextId } from "../cmds/id.ts";
+import { eachObject } from "../cmds/each.ts";
+import { mapGetFdById, progGetFdById } from "../cmds/id.ts";
 import type { MapInfo, ProgInfo } from "../cmds/info.ts";
 import { objGet, objGetInfoByFd } from "../cmds/obj.ts";
-import { SyscallError } from "../errors.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { tryReadKernelLink } from "../ffi/kernel_file.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import { type HeldToken, orSay, type Session } from "./_session.ts";
 import { CommandError, parseNumber, type Words } from "./_words.ts";
 
@@ -27,7 +26,6 @@ interface Kind<I> {
   readonly noun: "prog" | "map";
   /** The words that may name one, as an error lists them. */
   readonly words: string;
-  readonly nextId: (token: HeldToken, after: number) => number | undefined;
   readonly byId: (token: HeldToken, id: number) => Fd;
   readonly info: (token: HeldToken, fd: Fd) => I;
 }
@@ -36,7 +34,6 @@ interface Kind<I> {
 export const PROGS: Kind<ProgInfo> = {
   noun: "prog",
   words: "'id', 'tag', 'name' or 'pinned'",
-  nextId: progGetNextId,
   byId: progGetFdById,
   info: (token, fd) => objGetInfoByFd(token, fd, { kind: "prog" }),
 };
@@ -45,15 +42,9 @@ export const PROGS: Kind<ProgInfo> = {
 export const MAPS: Kind<MapInfo> = {
   noun: "map",
   words: "'id', 'name' or 'pinned'",
-  nextId: mapGetNextId,
   byId: mapGetFdById,
   info: (token, fd) => objGetInfoByFd(token, fd, { kind: "map" }),
 };
-
-/** Whether an object went between one call and the next. */
-export function isGone(error: unknown): boolean {
-  return error instanceof SyscallError && (error.errno === errnos.ENOENT || error.errno === errnos.EAGAIN);
-}
 
 function opened<I>(kind: Kind<I>, token: HeldToken, fd: Fd): Opened<I> {
   try {
@@ -64,30 +55,15 @@ function opened<I>(kind: Kind<I>, token: HeldToken, fd: Fd): Opened<I> {
   }
 }
 
-/** All objects of a kind, each open while it is looked at; those that go meanwhile are left out. */
-export function* all<I>(kind: Kind<I>, token: HeldToken): Generator<Opened<I>, void> {
-  for (let id = kind.nextId(token, 0); id !== undefined; id = kind.nextId(token, id)) {
-    let fd: Fd;
-    try {
-      fd = kind.byId(token, id);
-    } catch (error) {
-      if (isGone(error)) continue;
-      throw error;
-    }
-    using object = opened(kind, token, fd);
-    yield object;
-  }
-}
-
-/** The descriptors of all objects of a kind that a test passes, by those words. */
+/** All objects of a kind that a test passes, each open. */
 function matching<I>(kind: Kind<I>, token: HeldToken, test: (info: I) => boolean): Opened<I>[] {
   using stack = new DisposableStack();
   const found: Opened<I>[] = [];
-  for (const { fd, info } of all(kind, token)) {
+  for (const object of eachObject(token, kind.noun)) {
+    const info = object.info() as I;
     if (!test(info)) continue;
-    const kept = opened(kind, token, fd.dup());
-    stack.use(kept);
-    found.push(kept);
+    const fd = stack.use(object.keep());
+    found.push({ fd, info, [Symbol.dispose]: () => fd.close() });
   }
   stack.move();
   return found;

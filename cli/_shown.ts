@@ -4,8 +4,9 @@
  * @module
  */
 
-import type { Fd } from "../ffi/fd.ts";
-import { fdinfoOf, type Fields, findHeld, type Held, type HeldKind, type Holder, holdersText } from "./_holders.ts";
+import type { FdSource } from "../ffi/fd.ts";
+import type { Fields, Held, HeldKind, Holder } from "./_held.ts";
+import { fdinfoOf, findHeld, holdersText } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
 import { findPins } from "./_pins.ts";
 import type { Session } from "./_session.ts";
@@ -33,7 +34,7 @@ export class Finder {
   }
 
   #heldBy(id: number): Held | undefined {
-    this.#held ??= findHeld(this.#kind);
+    this.#held ??= findHeld(this.#session.token, this.#kind);
     return this.#held.get(id);
   }
 
@@ -45,8 +46,8 @@ export class Finder {
   }
 
   /** What /proc shows of an object. Who holds it has been looked at; what nobody holds is looked at by a descriptor. */
-  fields(id: number, fd: Fd): Fields {
-    return this.#heldBy(id)?.fields ?? fdinfoOf(fd.fd);
+  fields(id: number, fd: FdSource): Fields {
+    return this.#heldBy(id)?.fields ?? fdinfoOf(typeof fd === "number" ? fd : fd.fd);
   }
 }
 

@@ -4,12 +4,13 @@
  * @module
  */
 
+import { eachObject } from "../cmds/each.ts";
 import type { MapInfo, ProgInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import { type Attached, attached } from "../links/mod.ts";
-import { all, MAPS, PROGS } from "./_refs.ts";
 import type { HeldToken } from "./_session.ts";
-import { findHolders, type Holder } from "./_holders.ts";
+import type { Holder } from "./_held.ts";
+import { findHolders } from "./_holders.ts";
 
 /** Programs, maps, and what is attached where. */
 export interface Snapshot {
@@ -27,13 +28,13 @@ export interface Snapshot {
 export function takeSnapshot(token: HeldToken): Snapshot {
   const progs = readProgs(token);
   const maps: MapInfo[] = [];
-  for (const { info } of all(MAPS, token)) maps.push(info);
-  return { progs, maps, attached: attached(token, "system"), holders: findHolders("prog") };
+  for (const { info } of eachObject(token, "map")) maps.push(info());
+  return { progs, maps, attached: attached(token, "system"), holders: findHolders(token, "prog") };
 }
 
 function readProgs(token: HeldToken): Snapshot["progs"] {
   const progs: (ProgInfo & { mapIds: readonly number[] })[] = [];
-  for (const { fd } of all(PROGS, token)) {
+  for (const { fd } of eachObject(token, "prog")) {
     const info = objGetInfoByFd(token, fd, { kind: "prog", details: ["mapIds"] });
     progs.push({ ...info, mapIds: info.mapIds ?? [] });
   }

@@ -5,15 +5,17 @@
  */
 
 import { Btf, type BtfType, printC } from "../btf/mod.ts";
-import { btfGetFdById, btfGetNextId } from "../cmds/id.ts";
+import { eachObject } from "../cmds/each.ts";
+import { btfGetFdById } from "../cmds/id.ts";
 import type { BtfInfo } from "../cmds/info.ts";
 import { objGetInfoByFd } from "../cmds/obj.ts";
 import { Elf } from "../elf/mod.ts";
 import type { CommandGroup } from "./_command.ts";
 import { btfTypeJson, btfTypeText } from "./_btf_raw.ts";
-import { findHolders, type Holder } from "./_holders.ts";
+import type { Holder } from "./_held.ts";
+import { findHolders } from "./_holders.ts";
 import type { Writable } from "./_json.ts";
-import { all, isGone, MAPS, parseRef, PROGS } from "./_refs.ts";
+import { MAPS, parseRef, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { idText, pidsJson, pidsText } from "./_shown.ts";
 import { safe } from "./_style.ts";
@@ -28,10 +30,11 @@ interface ShownBtf {
 }
 
 /** The ids of what uses BTF, by the BTF's ids. */
-function usersOf<I extends { id: number; btfId: number }>(objects: Iterable<{ info: I }>): Map<number, number[]> {
+function usersOf<I extends { id: number; btfId: number }>(objects: Iterable<{ info: () => I }>): Map<number, number[]> {
   const users = new Map<number, number[]>();
   for (const { info } of objects) {
-    if (info.btfId > 0) users.set(info.btfId, [...users.get(info.btfId) ?? [], info.id]);
+    const { id, btfId } = info();
+    if (btfId > 0) users.set(btfId, [...users.get(btfId) ?? [], id]);
   }
   return users;
 }
@@ -45,30 +48,23 @@ function parseId(words: Words): number {
 
 function show(session: Session, words: Words): void {
   const { token } = session;
-  const progs = usersOf(all(PROGS, token));
-  const maps = usersOf(all(MAPS, token));
-  const holders = findHolders("btf");
+  const progs = usersOf(eachObject(token, "prog"));
+  const maps = usersOf(eachObject(token, "map"));
+  const holders = findHolders(token, "btf");
   const shown: ShownBtf[] = [];
-  const look = (id: number): void => {
-    using fd = btfGetFdById(token, id);
-    const info = objGetInfoByFd(token, fd, { kind: "btf" });
-    const pids = holders.get(id) ?? [];
-    shown.push({ info, progIds: progs.get(id) ?? [], mapIds: maps.get(id) ?? [], pids });
+  const look = (info: BtfInfo): void => {
+    const { id } = info;
+    shown.push({ info, progIds: progs.get(id) ?? [], mapIds: maps.get(id) ?? [], pids: holders.get(id) ?? [] });
   };
   const one = words.left > 0;
   if (one) {
     words.expect("id");
     const id = parseId(words);
     words.end();
-    orSay(`can't get BTF object by id (${id})`, () => look(id), 255);
+    using fd = orSay(`can't get BTF object by id (${id})`, () => btfGetFdById(token, id), 255);
+    look(objGetInfoByFd(token, fd, { kind: "btf" }));
   } else {
-    for (let id = btfGetNextId(token); id !== undefined; id = btfGetNextId(token, id)) {
-      try {
-        look(id);
-      } catch (error) {
-        if (!isGone(error)) throw error;
-      }
-    }
+    for (const { info } of eachObject(token, "btf")) look(info());
   }
   const json = ({ info, progIds, mapIds, pids }: ShownBtf): Writable => ({
     id: info.id,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { eachObject } from "../cmds/each.ts";
 import { mapCreate, type MapCreateOptions, mapFreeze } from "../cmds/map.ts";
 import {
   mapDeleteElem,
@@ -37,7 +38,7 @@ import {
   readElement,
 } from "./_map_elements.ts";
 import { headText, mapJson, mapText, MapViewer, type ShownMap } from "./_map_show.ts";
-import { all, MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
+import { MAPS, type Opened, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { CommandError, exitCodeOf, isPrefix, NOT_FOUND, QuietFailure, type Words } from "./_words.ts";
 
@@ -51,7 +52,7 @@ function show(session: Session, words: Words): void {
     if (found.length === 0) throw new CommandError("no map matches this handle");
     words.end();
     for (const { fd, info } of found) shown.push(viewer.look(fd, info));
-  } else for (const { fd, info } of all(MAPS, session.token)) shown.push(viewer.look(fd, info));
+  } else for (const { fd, info } of eachObject(session.token, "map")) shown.push(viewer.look(fd, info()));
   session.answer({
     json: () => one && shown.length === 1 ? mapJson(shown[0]) : shown.map(mapJson),
     v1: ["map.show", () => shown.map(({ info, ...rest }) => ({ ...info, ...rest }))],

@@ -4,12 +4,13 @@
  * @module
  */
 
+import { eachObject } from "../cmds/each.ts";
 import { progAttach, progDetach } from "../cmds/prog_attach.ts";
 import type { AttachType } from "../uapi/enums.gen.ts";
 import { pin as pinAt } from "./_bpffs.ts";
 import type { CommandGroup } from "./_command.ts";
 import { progJson, progText, ProgViewer, type ShownProg } from "./_prog_show.ts";
-import { all, MAPS, parseRef, parseRefs, PROGS } from "./_refs.ts";
+import { MAPS, parseRef, parseRefs, PROGS } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { CommandError, INVALID, isPrefix, type Words } from "./_words.ts";
 
@@ -23,9 +24,7 @@ function show(session: Session, words: Words): void {
     if (found.length === 0) throw new CommandError("no program matches this handle");
     words.end();
     for (const { fd, info } of found) shown.push(viewer.look(fd, info));
-  } else {for (const { fd, info } of orSay("can't get next program", () => all(PROGS, session.token), 255)) {
-      shown.push(viewer.look(fd, info));
-    }}
+  } else for (const { fd, info } of eachObject(session.token, "prog")) shown.push(viewer.look(fd, info()));
   session.answer({
     // One program stands alone, several in an array.
     json: () => one && shown.length === 1 ? progJson(shown[0]) : shown.map(progJson),

@@ -4,17 +4,16 @@
  * @module
  */
 
+import { eachObject } from "../cmds/each.ts";
 import { mapDeleteElem } from "../cmds/map_elem.ts";
 import { mapLookupElem } from "../cmds/map_elem.ts";
 import type { MapInfo } from "../cmds/info.ts";
 import { kernelBtf } from "../features/kernel_btf.ts";
-import type { Fd } from "../ffi/fd.ts";
 import { allocate, LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { type Btf, formatValue } from "../btf/mod.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
 import type { CommandGroup } from "./_command.ts";
 import { RawJson, type Writable } from "./_json.ts";
-import { all, MAPS, type Opened } from "./_refs.ts";
 import { orSay, type Session } from "./_session.ts";
 import { safe } from "./_style.ts";
 import { CommandError, parseNumber, type Words } from "./_words.ts";
@@ -34,7 +33,7 @@ function firstKey(): Uint8Array<ArrayBuffer> {
 }
 
 /** The struct_ops maps that the words name; all where they name none. */
-function* chosen(session: Session, words: Words): Generator<Opened<MapInfo>, void> {
+function* chosen(session: Session, words: Words): Generator<{ fd: number; info: MapInfo }, void> {
   let test = (_info: MapInfo): boolean => true;
   let what = "";
   if (words.accept("id")) {
@@ -48,10 +47,11 @@ function* chosen(session: Session, words: Words): Generator<Opened<MapInfo>, voi
   } else if (words.left > 0) throw new CommandError(`expected 'id' or 'name', got: '${words.peek}'?`);
   words.end();
   let found = 0;
-  for (const map of all(MAPS, session.token)) {
-    if (map.info.type !== "struct_ops" || !test(map.info)) continue;
+  for (const { fd, info: ask } of eachObject(session.token, "map")) {
+    const info = ask();
+    if (info.type !== "struct_ops" || !test(info)) continue;
     found++;
-    yield map;
+    yield { fd, info };
   }
   if (found === 0 && what !== "") throw new CommandError(`no struct_ops found for ${what}`);
 }
@@ -100,7 +100,7 @@ function dump(session: Session, words: Words): void {
   for (const { fd, info } of chosen(session, words)) {
     const value = orSay(
       "can't lookup struct_ops map",
-      () => mapLookupElem(session.token, fd as Fd, { key: firstKey() }),
+      () => mapLookupElem(session.token, fd, { key: firstKey() }),
     );
     if (value !== undefined) dumped.push({ info, value });
   }

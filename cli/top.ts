@@ -4,12 +4,11 @@
  * @module
  */
 
-import { objGetInfoByFd } from "../cmds/obj.ts";
+import { eachObject } from "../cmds/each.ts";
 import { RunStats } from "../progs/mod.ts";
 import type { CommandGroup } from "./_command.ts";
 import { findHolders, holdersText } from "./_holders.ts";
 import { sleep, untilInterrupted } from "./_interrupt.ts";
-import { all, PROGS } from "./_refs.ts";
 import { Screen } from "./_screen.ts";
 import type { Session } from "./_session.ts";
 import { safe } from "./_style.ts";
@@ -43,8 +42,8 @@ export interface TopRow {
 
 function readRuns(session: Session): Map<number, Runs> {
   const runs = new Map<number, Runs>();
-  for (const { fd } of all(PROGS, session.token)) {
-    const { id, name, type, runTimeNs, runCnt } = objGetInfoByFd(session.token, fd, { kind: "prog" });
+  for (const { info } of eachObject(session.token, "prog")) {
+    const { id, name, type, runTimeNs, runCnt } = info();
     runs.set(id, { id, name, type: `${type}`, runTimeNs, runCnt });
   }
   return runs;
@@ -59,8 +58,8 @@ function rowsOf(before: ReadonlyMap<number, Runs>, after: ReadonlyMap<number, Ru
   }).sort((one, other) => other.cpu - one.cpu || other.rate - one.rate || one.id - other.id);
 }
 
-function table(rows: readonly TopRow[], width: number): string[] {
-  const holders = findHolders("prog");
+function table(session: Session, rows: readonly TopRow[], width: number): string[] {
+  const holders = findHolders(session.token, "prog");
   const head = `${"ID".padStart(8)}  ${"TYPE".padEnd(18)}${"NAME".padEnd(17)}${"CPU".padStart(7)}${
     "RUNS/S".padStart(12)
   }${"NS/RUN".padStart(10)}  PIDS`;
@@ -87,7 +86,7 @@ async function watch(session: Session, { seconds, interval, top }: Watch): Promi
       const rows = rowsOf(before, after, (now - last) / 1000).slice(0, top);
       if (session.isText) {
         const { columns, rows: height } = screen.size;
-        screen.table(table(rows.slice(0, Math.max(1, Math.min(top, height - 3))), columns));
+        screen.table(table(session, rows.slice(0, Math.max(1, Math.min(top, height - 3))), columns));
       } else session.answer({ json: () => rows.map((row) => ({ ...row })), v1: ["top", () => rows], text: () => "" });
       [before, last] = [after, now];
     }

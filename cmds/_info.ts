@@ -13,24 +13,56 @@ import { errnos } from "../uapi/errno.gen.ts";
 import type { structLayouts } from "../uapi/structs.gen.ts";
 import { type MapType, mapTypes } from "../uapi/enums.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { call } from "./_call.ts";
+import { call, type CallContext } from "./_call.ts";
 import { nameOrNumber } from "./_types.ts";
 import type { BtfInfo, InfoDetail, MapInfo } from "./info.ts";
 
 /** A struct's buffer, by the struct's name. */
 export type InfoBuffer<N extends StructName> = StructBuffer<keyof (typeof structLayouts)[N]["fields"] & string>;
 
+/** Asks about objects, any number of them, with one attr and one struct. */
+export class InfoQuery<N extends StructName> {
+  /** What the kernel told last. */
+  readonly info: InfoBuffer<N>;
+  readonly #token: AnyToken;
+  readonly #attr: Attr<"obj_get_info_by_fd">;
+
+  /** Makes the attr, which points at a struct that may have pointers in it. */
+  constructor(token: AnyToken, info: InfoBuffer<N>) {
+    this.info = info;
+    this.#token = token;
+    this.#attr = new Attr("obj_get_info_by_fd").pointer("info", info.bytes);
+  }
+
+  /** Fills the struct. */
+  ask(object: FdSource): InfoBuffer<N> {
+    // The kernel has written over it how much it knows.
+    this.#attr.fd("bpf_fd", object).u32("info_len", this.info.bytes.length);
+    call(this.#token, this.#attr, LOOK_UP);
+    return this.info;
+  }
+
+  /** Fills the struct, of which nothing is left of what it had. */
+  askAnew(object: FdSource): InfoBuffer<N> {
+    this.info.bytes.fill(0);
+    return this.ask(object);
+  }
+}
+
+const LOOK_UP: CallContext = { action: "look up an object's information" };
+
 /** Fills an info struct. */
 export function fillInfo<N extends StructName>(token: AnyToken, object: FdSource, info: InfoBuffer<N>): void {
-  const attr = new Attr("obj_get_info_by_fd").fd("bpf_fd", object).u32("info_len", info.bytes.length)
-    .pointer("info", info.bytes);
-  call(token, attr, { action: "look up an object's information" });
+  new InfoQuery(token, info).ask(object);
 }
 
 /** What the kernel tells about a map. */
 export function readMapInfo(token: AnyToken, map: FdSource): MapInfo {
-  const info = structBuffer("bpf_map_info");
-  fillInfo<"bpf_map_info">(token, map, info);
+  return mapInfoOf(new InfoQuery(token, structBuffer("bpf_map_info")).ask(map));
+}
+
+/** A map's information by the struct that the kernel filled. */
+export function mapInfoOf(info: InfoBuffer<"bpf_map_info">): MapInfo {
   return {
     type: nameOrNumber<MapType>(mapTypes, info.getU32("type")),
     id: info.getU32("id"),

@@ -38,7 +38,7 @@ const decodeU64 = (bytes: Bytes): bigint[] => {
   const view = new DataView(bytes.buffer);
   return Array.from({ length: bytes.length / 8 }, (_, index) => view.getBigUint64(8 * index, LITTLE_ENDIAN));
 };
-const hex = (bytes: Bytes): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const hex = (bytes: Bytes): string => bytes.toHex();
 const decodeTags = (bytes: Bytes): string[] =>
   Array.from(
     { length: bytes.length / BPF_TAG_SIZE },
@@ -88,10 +88,11 @@ export function readProgInfo(token: AnyToken, prog: FdSource, details: readonly 
     // Where the program changed under us, or hides its code from us, the kernel says less than it did before.
     return [name, decode(bytes.slice(0, Math.min(used, bytes.length)))];
   });
-  return { ...numbers(info), ...Object.fromEntries(arrays) };
+  return { ...progInfoOf(info), ...Object.fromEntries(arrays) };
 }
 
-function numbers(info: InfoBuffer<"bpf_prog_info">): ProgInfo {
+/** A program's information, its arrays left out, by the struct that the kernel filled. */
+export function progInfoOf(info: InfoBuffer<"bpf_prog_info">): ProgInfo {
   return {
     type: nameOrNumber<ProgType>(progTypes, info.getU32("type")),
     id: info.getU32("id"),

@@ -22,9 +22,17 @@ export function numberOf<N extends string>(
   return table[value];
 }
 
-/** The name for a number of a generated table, or the number where it has none. */
+/** The names of generated tables by their numbers, made when one is asked for. */
+const inverted = new WeakMap<object, ReadonlyMap<number, string>>();
+
+/** The name for a number of a generated table, the first where it has several, or the number where it has none. */
 export function nameOrNumber<N extends string>(table: Readonly<Record<N, number>>, value: number): N | number {
-  return (Object.keys(table) as N[]).find((name) => table[name] === value) ?? value;
+  let names = inverted.get(table);
+  if (names === undefined) {
+    names = new Map((Object.entries(table) as [N, number][]).reverse().map(([name, number]) => [number, name]));
+    inverted.set(table, names);
+  }
+  return names.get(value) as N | undefined ?? value;
 }
 
 /** Refuses a buffer that the kernel would read or write past its end. */

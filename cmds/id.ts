@@ -4,24 +4,18 @@
  * @module
  */
 
-import { Attr } from "../ffi/attr.ts";
-import type { Fd } from "../ffi/fd.ts";
+import { Fd } from "../ffi/fd.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
-import { BPF_F_RDONLY, BPF_F_TOKEN_FD } from "../uapi/constants.gen.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import type { AnyToken } from "../tokens/token.ts";
-import { attempt, callForFd } from "./_call.ts";
-import { failure } from "./_failure.ts";
+import { ObjectIds } from "./_ids.ts";
+import type { ObjectKind } from "./obj.ts";
 
-type NextId = "prog_get_next_id" | "map_get_next_id" | "btf_get_next_id" | "link_get_next_id";
+function nextId(token: AnyToken, kind: ObjectKind, after: number): number | undefined {
+  return new ObjectIds(token, kind).next(after);
+}
 
-function nextId(token: AnyToken, command: NextId, after: number): number | undefined {
-  const attr = (new Attr(command) as Attr<"prog_get_next_id">).u32("start_id", after);
-  const context = { action: `look for the next ${command.slice(0, command.indexOf("_"))} id` };
-  const result = attempt(token, attr, context);
-  if (result === -errnos.ENOENT) return undefined;
-  if (result < 0) throw failure(token, attr, -result, context);
-  return attr.getU32("next_id");
+function open(token: AnyToken, kind: ObjectKind, id: number, flags?: number): Fd {
+  return token.adopt(Fd.own(new ObjectIds(token, kind, flags).open(id)));
 }
 
 /**
@@ -40,7 +34,7 @@ function nextId(token: AnyToken, command: NextId, after: number): number | undef
  * @returns The id; undefined where there is no further program.
  */
 export function progGetNextId(token: CommandToken<"prog_get_next_id">, after = 0): number | undefined {
-  return nextId(token, "prog_get_next_id", after);
+  return nextId(token, "prog", after);
 }
 
 /**
@@ -51,7 +45,7 @@ export function progGetNextId(token: CommandToken<"prog_get_next_id">, after = 0
  * @returns The id; undefined where there is no further map.
  */
 export function mapGetNextId(token: CommandToken<"map_get_next_id">, after = 0): number | undefined {
-  return nextId(token, "map_get_next_id", after);
+  return nextId(token, "map", after);
 }
 
 /**
@@ -62,7 +56,7 @@ export function mapGetNextId(token: CommandToken<"map_get_next_id">, after = 0):
  * @returns The id; undefined where there is no further BTF object.
  */
 export function btfGetNextId(token: CommandToken<"btf_get_next_id">, after = 0): number | undefined {
-  return nextId(token, "btf_get_next_id", after);
+  return nextId(token, "btf", after);
 }
 
 /**
@@ -73,7 +67,7 @@ export function btfGetNextId(token: CommandToken<"btf_get_next_id">, after = 0):
  * @returns The id; undefined where there is no further link.
  */
 export function linkGetNextId(token: CommandToken<"link_get_next_id">, after = 0): number | undefined {
-  return nextId(token, "link_get_next_id", after);
+  return nextId(token, "link", after);
 }
 
 /**
@@ -85,7 +79,7 @@ export function linkGetNextId(token: CommandToken<"link_get_next_id">, after = 0
  * @throws {SyscallError} ENOENT where there is no such program (any more).
  */
 export function progGetFdById(token: CommandToken<"prog_get_fd_by_id">, id: number): Fd {
-  return callForFd(token, new Attr("prog_get_fd_by_id").u32("prog_id", id), { action: `open program ${id}` });
+  return open(token, "prog", id);
 }
 
 /**
@@ -103,10 +97,7 @@ export function mapGetFdById(
   id: number,
   options: { flags?: number } = {},
 ): Fd {
-  const anyToken: AnyToken = token;
-  const flags = (options.flags ?? 0) | (anyToken.readOnly ? BPF_F_RDONLY : 0);
-  const attr = new Attr("map_get_fd_by_id").u32("map_id", id).u32("open_flags", flags);
-  return callForFd(anyToken, attr, { action: `open map ${id}` });
+  return open(token, "map", id, options.flags);
 }
 
 /**
@@ -118,12 +109,7 @@ export function mapGetFdById(
  * @throws {SyscallError} ENOENT where there is no such BTF object (any more).
  */
 export function btfGetFdById(token: CommandToken<"btf_get_fd_by_id">, id: number): Fd {
-  const anyToken: AnyToken = token;
-  const attr = new Attr("btf_get_fd_by_id").u32("btf_id", id);
-  if (anyToken.bpfToken !== undefined) {
-    attr.s32("fd_by_id_token_fd", anyToken.bpfToken.fd).u32("open_flags", BPF_F_TOKEN_FD);
-  }
-  return callForFd(anyToken, attr, { action: `open BTF object ${id}` });
+  return open(token, "btf", id);
 }
 
 /**
@@ -135,5 +121,5 @@ export function btfGetFdById(token: CommandToken<"btf_get_fd_by_id">, id: number
  * @throws {SyscallError} ENOENT where there is no such link (any more).
  */
 export function linkGetFdById(token: CommandToken<"link_get_fd_by_id">, id: number): Fd {
-  return callForFd(token, new Attr("link_get_fd_by_id").u32("link_id", id), { action: `open link ${id}` });
+  return open(token, "link", id);
 }

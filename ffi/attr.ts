@@ -11,6 +11,11 @@ import { StructBuffer } from "./struct_buffer.ts";
 /** The names of the fields of a command's attr. */
 export type AttrField<C extends CommandName> = keyof (typeof attrLayouts)[C]["fields"] & string;
 
+/** The commands' C names. */
+const NAMES = Object.fromEntries(
+  Object.keys(commands).map((command) => [command, `BPF_${command.toUpperCase()}`]),
+) as Record<CommandName, string>;
+
 /**
  * The attr of one command: zeroed, and as large as the command's last field needs.
  *
@@ -28,7 +33,7 @@ export class Attr<C extends CommandName = CommandName> extends StructBuffer<Attr
    * @param command The command that it is for.
    */
   constructor(command: C) {
-    super(`BPF_${command.toUpperCase()}`, attrLayouts[command]);
+    super(NAMES[command], attrLayouts[command]);
     this.command = command;
     this.number = commands[command];
   }

@@ -59,6 +59,22 @@ export function fdNumber(source: FdSource, argument: string): number {
   return number;
 }
 
+/**
+ * A file descriptor that a system call just returned, moved up where it is one of the standard streams: what writes to
+ * those must never reach it.
+ *
+ * @param fd The descriptor.
+ * @returns It, or the one that it was moved to.
+ * @throws {SyscallError} Where it cannot be moved; it is closed then.
+ */
+export function aboveStandard(fd: number): number {
+  if (fd > 2) return fd;
+  const moved = kernel().fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  kernel().close(fd);
+  if (moved < 0) throw new SyscallError({ command: "fcntl", errno: -moved, action: "move a file descriptor above 2" });
+  return moved;
+}
+
 /** A file descriptor that this object owns. */
 export class Fd implements Disposable {
   #fd: number;
@@ -73,19 +89,12 @@ export class Fd implements Disposable {
   /**
    * Takes ownership of a file descriptor that a system call just returned.
    *
-   * @param fd The descriptor, which nobody else closes. 0, 1 and 2 are moved up: what writes to the standard streams
-   * must never reach it.
+   * @param fd The descriptor, which nobody else closes. 0, 1 and 2 are moved up.
    * @returns Its owner.
    * @throws {SyscallError} Where a descriptor below 3 cannot be moved; it is closed then.
    */
   static own(fd: number): Fd {
-    if (fd > 2) return new Fd(fd);
-    const moved = kernel().fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    kernel().close(fd);
-    if (moved < 0) {
-      throw new SyscallError({ command: "fcntl", errno: -moved, action: "move a file descriptor above 2" });
-    }
-    return new Fd(moved);
+    return new Fd(aboveStandard(fd));
   }
 
   /**

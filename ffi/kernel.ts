@@ -9,7 +9,6 @@ import { BPF_COMMON_ATTRS } from "../uapi/constants.gen.ts";
 import { commands } from "../uapi/enums.gen.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { type Libc, libc, syscallNumber } from "./libc.ts";
-import { allocate } from "./memory.ts";
 
 /** Bytes in memory that JavaScript owns. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -102,22 +101,27 @@ export interface Kernel {
    * and the fds alive until the promise settles.
    */
   epollWait(epollFd: number, events: Bytes, maxEvents: number, timeoutMs: number): Promise<number>;
-  /** mmap(2) of `fd`, shared, at an address of the kernel's choice or near one that is given: the address, or −errno. */
-  mmap(length: number, prot: number, fd: number, offset: number, near?: bigint): Deno.PointerObject | number;
   /**
-   * A copy of the first bytes of a file, through a private mapping that is gone when this returns, or −errno: for files
-   * of the kernel's that read(2) gives a page at a time.
+   * mmap(2) of `fd`, with MAP_SHARED or MAP_PRIVATE, at an address of the kernel's choice or near one that is given: the
+   * address, or −errno.
    */
-  copyMapped(fd: number, length: number): Bytes | number;
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    near?: bigint,
+  ): Deno.PointerObject | number;
   /** munmap(2). */
   munmap(address: Deno.PointerObject, length: number): number;
   /** sysconf(3). */
   sysconf(name: number): number;
 }
 
-const PROT_READ = 1;
-const MAP_SHARED = 1;
-const MAP_PRIVATE = 2;
+/** The flags that {@linkcode Kernel.mmap} takes: whether what is written there is seen by others. */
+export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** How often BPF_PROG_LOAD is tried while the verifier gives up because of pending signals: libbpf's number. */
@@ -400,30 +404,22 @@ export class LibcKernel implements Kernel {
     return this.#more.epoll_wait_async(epollFd, events, maxEvents, timeoutMs);
   }
 
-  mmap(length: number, prot: number, fd: number, offset: number, near = 0n): Deno.PointerObject | number {
+  mmap(
+    length: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    near = 0n,
+  ): Deno.PointerObject | number {
+    if ((flags & ~(MAP_SHARED | MAP_PRIVATE)) !== 0) throw new RangeError(`Cannot call mmap(2): flags ${flags}`);
     // SAFETY: without MAP_FIXED the address is no more than a hint: nothing that is mapped is replaced.
     const hint = Deno.UnsafePointer.create(near);
-    const address = this.#more.mmap(hint, BigInt(length), prot, MAP_SHARED, fd, BigInt(offset));
+    const address = this.#more.mmap(hint, BigInt(length), prot, flags, fd, BigInt(offset));
     const errno = this.#errno[0];
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
     return address;
-  }
-
-  copyMapped(fd: number, length: number): Bytes | number {
-    const address = this.#more.mmap(null, BigInt(length), PROT_READ, MAP_PRIVATE, fd, 0n);
-    const errno = this.#errno[0];
-    // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
-    if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
-    try {
-      // SAFETY: the kernel just mapped `length` bytes there. They are copied before they are unmapped, and nobody else
-      // has seen the address.
-      const bytes = allocate(length);
-      Deno.UnsafePointerView.copyInto(address, bytes);
-      return bytes;
-    } finally {
-      this.munmap(address, length);
-    }
   }
 
   munmap(address: Deno.PointerObject, length: number): number {

@@ -5,10 +5,11 @@
  * @module
  */
 
-import { SyscallError } from "../errors.ts";
+import { NotSupportedError, SyscallError } from "../errors.ts";
 import { errnos } from "../uapi/errno.gen.ts";
 import { Fd } from "./fd.ts";
 import { type Bytes, kernel } from "./kernel.ts";
+import { Mapping } from "./mapping.ts";
 import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const O_RDONLY = 0;
@@ -51,11 +52,6 @@ function readInto(path: string, size = 0): Bytes | { readonly command: "open" | 
   if (fd < 0) return { command: "open", errno: -fd };
   let total = 0;
   try {
-    if (size > CHUNK_SIZE) {
-      // Files of sysfs are read a page a call, 1,400 calls for a kernel's BTF, which can be mapped since 6.16.
-      const copy = gate.copyMapped(fd, size);
-      if (typeof copy !== "number") return copy;
-    }
     // One byte more than there are tells that there are no more.
     let buffer = size >= CHUNK_SIZE ? allocate(size + 1) : scratch ??= allocate(CHUNK_SIZE);
     while (true) {
@@ -75,6 +71,29 @@ function readInto(path: string, size = 0): Bytes | { readonly command: "open" | 
 }
 
 /**
+ * Maps a large file of the kernel's, where that can be: files of sysfs are read a page a call, 1,400 calls for a kernel's
+ * BTF, which can be mapped since 6.16.
+ *
+ * @param path Its absolute path.
+ * @returns Its bytes, which must not be written to, or the process ends; undefined where it has to be read.
+ */
+export function tryMapKernelFile(path: string): Bytes | undefined {
+  const length = sizeOf(path);
+  if (length <= CHUNK_SIZE) return undefined;
+  const fd = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  try {
+    // It stays mapped for as long as somebody has the bytes.
+    return new Uint8Array(new Mapping(fd, { length, shared: false }).buffer);
+  } catch (error) {
+    if (error instanceof SyscallError || error instanceof NotSupportedError) return undefined;
+    throw error;
+  } finally {
+    kernel().close(fd);
+  }
+}
+
+/**
  * Reads a whole file of the kernel's.
  *
  * @param path Its absolute path.
@@ -82,6 +101,8 @@ function readInto(path: string, size = 0): Bytes | { readonly command: "open" | 
  * @throws {SyscallError} Where open(2) or read(2) fails.
  */
 export function readKernelFile(path: string): Bytes {
+  const mapped = tryMapKernelFile(path);
+  if (mapped !== undefined) return mapped.slice();
   const bytes = readInto(path, sizeOf(path));
   if (bytes instanceof Uint8Array) return bytes.buffer === scratch?.buffer ? bytes.slice() : bytes;
   const { command, errno } = bytes;

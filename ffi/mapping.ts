@@ -6,7 +6,7 @@
 
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import { fdNumber, type FdSource } from "./fd.ts";
-import { kernel } from "./kernel.ts";
+import { kernel, MAP_PRIVATE, MAP_SHARED } from "./kernel.ts";
 
 const PROT_READ = 1;
 const PROT_WRITE = 2;
@@ -25,7 +25,7 @@ const forgotten = new FinalizationRegistry<{ address: Deno.PointerObject; length
   kernel().munmap(address, length);
 });
 
-/** A shared mapping of a file descriptor's memory. */
+/** A mapping of a file descriptor's memory. */
 export class Mapping implements Disposable {
   readonly #address: Deno.PointerObject;
   readonly #length: number;
@@ -35,15 +35,19 @@ export class Mapping implements Disposable {
    * Maps memory of a file descriptor.
    *
    * @param source The descriptor. The mapping outlives it.
-   * @param options `length` in bytes, `offset` in bytes and a multiple of the page size, whether it may be written, and
-   * the address that it has to have, where that matters.
+   * @param options `length` in bytes, `offset` in bytes and a multiple of the page size, whether it may be written, whether
+   * it is shared with the kernel, which some files do not allow, and the address that it has to have, where that matters.
    * @throws {SyscallError} Where mmap(2) fails.
    */
-  constructor(source: FdSource, options: { length: number; offset?: number; writable?: boolean; address?: bigint }) {
-    const { length, offset = 0, writable = false, address: wanted } = options;
+  constructor(
+    source: FdSource,
+    options: { length: number; offset?: number; writable?: boolean; shared?: boolean; address?: bigint },
+  ) {
+    const { length, offset = 0, writable = false, shared = true, address: wanted } = options;
     if (!Number.isSafeInteger(length) || length <= 0) throw new RangeError(`Cannot map memory: length ${length}`);
     const prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    const address = kernel().mmap(length, prot, fdNumber(source, "fd"), offset, wanted);
+    const flags = shared ? MAP_SHARED : MAP_PRIVATE;
+    const address = kernel().mmap(length, prot, flags, fdNumber(source, "fd"), offset, wanted);
     if (typeof address === "number") {
       throw new SyscallError({ command: "mmap", errno: -address, action: `map ${length} bytes of memory` });
     }

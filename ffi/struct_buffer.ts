@@ -53,7 +53,7 @@ export class StructBuffer<F extends string> {
   // Made when they are needed: most structs have neither pointers nor a listener that asks what was written.
   #buffers: Map<string, Bytes> | undefined;
   #kept: Bytes[] | undefined;
-  #written: Set<string> | undefined;
+  #written: string[] | undefined;
 
   /**
    * Makes a struct whose fields are all zero.
@@ -329,7 +329,8 @@ export class StructBuffer<F extends string> {
   }
 
   #write(name: string, something: boolean): Field {
-    if (something) (this.#written ??= new Set()).add(name);
+    // A few names: a list costs less than a set, and is made once a struct that is used again and again.
+    if (something && !(this.#written ??= []).includes(name)) this.#written.push(name);
     return this.#field(name);
   }
 

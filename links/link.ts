@@ -4,16 +4,15 @@
  * @module
  */
 
-import { linkGetFdById, linkGetNextId } from "../cmds/id.ts";
+import { eachObject } from "../cmds/each.ts";
+import { linkGetFdById } from "../cmds/id.ts";
 import type { LinkInfo } from "../cmds/info.ts";
 import { linkDetach, linkUpdate } from "../cmds/link.ts";
 import { objGet, objGetInfoByFd, objPin, type PathOptions } from "../cmds/obj.ts";
-import { SyscallError } from "../errors.ts";
 import { Fd, type FdSource } from "../ffi/fd.ts";
 import { tryReadKernelLink } from "../ffi/kernel_file.ts";
 import type { CommandToken } from "../tokens/requirements.ts";
 import type { AnyToken, Handle, PermissionToken } from "../tokens/token.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import { Afterwards } from "./_afterwards.ts";
 
 /**
@@ -195,21 +194,9 @@ export class Link extends Attachment {
    * @returns The links, by rising id; those that go meanwhile are left out.
    */
   static *all(token: CommandToken<"link_get_fd_by_id">): Generator<Link, void, undefined> {
-    for (let id = linkGetNextId(token); id !== undefined; id = linkGetNextId(token, id)) {
-      let link: Link;
-      try {
-        link = Link.open(token, { id });
-      } catch (error) {
-        // ENOENT: it is gone since its id was told; EAGAIN: it is not there yet.
-        const gone = error instanceof SyscallError && (error.errno === errnos.ENOENT || error.errno === errnos.EAGAIN);
-        if (!gone) throw error;
-        continue;
-      }
-      try {
-        yield link;
-      } finally {
-        link.close();
-      }
+    for (const { keep } of eachObject(token, "link")) {
+      using link = new Link(token, keep());
+      yield link;
     }
   }
 

@@ -4,14 +4,13 @@
  * @module
  */
 
-import { mapGetFdById, mapGetNextId } from "../cmds/id.ts";
+import { eachObject } from "../cmds/each.ts";
+import { mapGetFdById } from "../cmds/id.ts";
 import { type MapShape, mapShape } from "../cmds/map_shape.ts";
-import { objGet, objGetInfoByFd } from "../cmds/obj.ts";
+import { objGet } from "../cmds/obj.ts";
 import { bytes, type Codec } from "../codec.ts";
-import { SyscallError } from "../errors.ts";
 import { Fd } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import type { MapType } from "../uapi/enums.gen.ts";
 import { familyOf } from "./_families.ts";
 import type { MapParts } from "./map_handle.ts";
@@ -83,11 +82,8 @@ function openSource(token: AnyToken, source: OpenSource): Fd {
 function openByName(token: PermissionToken<"CAP_SYS_ADMIN">, name: string): Fd {
   const found: { id: number; fd: Fd }[] = [];
   try {
-    for (let id = mapGetNextId(token, 0); id !== undefined; id = mapGetNextId(token, id)) {
-      const fd = tryOpen(token, id);
-      if (fd === undefined) continue;
-      found.push({ id, fd });
-      if (objGetInfoByFd(token, fd, { kind: "map" }).name !== name) found.pop()!.fd.close();
+    for (const { id, info, keep } of eachObject(token, "map")) {
+      if (info().name === name) found.push({ id, fd: keep() });
     }
     if (found.length === 1) return found.pop()!.fd;
     const why = found.length === 0
@@ -96,15 +92,5 @@ function openByName(token: PermissionToken<"CAP_SYS_ADMIN">, name: string): Fd {
     throw new TypeError(`Cannot open a map by name "${name}": ${why}`);
   } finally {
     for (const { fd } of found) fd.close();
-  }
-}
-
-/** A map by its id; undefined where it is gone by now. */
-function tryOpen(token: PermissionToken<"CAP_SYS_ADMIN">, id: number): Fd | undefined {
-  try {
-    return mapGetFdById(token, id);
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === errnos.ENOENT) return undefined;
-    throw error;
   }
 }

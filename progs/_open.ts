@@ -4,13 +4,12 @@
  * @module
  */
 
-import { progGetFdById, progGetNextId } from "../cmds/id.ts";
+import { eachObject } from "../cmds/each.ts";
+import { progGetFdById } from "../cmds/id.ts";
 import type { ProgInfo } from "../cmds/info.ts";
-import { objGet, objGetInfoByFd } from "../cmds/obj.ts";
-import { SyscallError } from "../errors.ts";
+import { objGet } from "../cmds/obj.ts";
 import { Fd } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 import type { ProgramSource } from "./open_options.ts";
 
 const WAYS = ["path", "id", "name", "tag", "fd"] as const;
@@ -39,11 +38,8 @@ function openOnly(
 ): Fd {
   const found: { id: number; fd: Fd }[] = [];
   try {
-    for (let id = progGetNextId(token); id !== undefined; id = progGetNextId(token, id)) {
-      const fd = tryOpen(token, id);
-      if (fd === undefined) continue;
-      if (matches(objGetInfoByFd(token, fd, { kind: "prog" }))) found.push({ id, fd });
-      else fd.close();
+    for (const { id, info, keep } of eachObject(token, "prog")) {
+      if (matches(info())) found.push({ id, fd: keep() });
     }
     if (found.length === 1) return found.pop()!.fd;
     const why = found.length === 0
@@ -52,15 +48,5 @@ function openOnly(
     throw new TypeError(`Cannot open a program by ${what}: ${why}`);
   } finally {
     for (const { fd } of found) fd.close();
-  }
-}
-
-/** A program by its id; undefined where it is gone by now. */
-function tryOpen(token: PermissionToken<"CAP_SYS_ADMIN">, id: number): Fd | undefined {
-  try {
-    return progGetFdById(token, id);
-  } catch (error) {
-    if (error instanceof SyscallError && error.errno === errnos.ENOENT) return undefined;
-    throw error;
   }
 }

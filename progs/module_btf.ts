@@ -4,12 +4,9 @@
  * @module
  */
 
-import { btfGetFdById, btfGetNextId } from "../cmds/id.ts";
-import { objGetInfoByFd } from "../cmds/obj.ts";
-import { SyscallError } from "../errors.ts";
+import { eachObject } from "../cmds/each.ts";
 import type { Fd } from "../ffi/fd.ts";
 import type { AnyToken, PermissionToken } from "../tokens/token.ts";
-import { errnos } from "../uapi/errno.gen.ts";
 
 /**
  * A descriptor of a module's BTF, for programs that name its types or functions.
@@ -21,23 +18,9 @@ import { errnos } from "../uapi/errno.gen.ts";
  */
 export function openModuleBtf(token: AnyToken, module: string): Fd {
   const privileged = token as PermissionToken<"CAP_SYS_ADMIN">;
-  for (let id = btfGetNextId(privileged); id !== undefined; id = btfGetNextId(privileged, id)) {
-    let fd: Fd;
-    try {
-      fd = btfGetFdById(privileged, id);
-    } catch (error) {
-      // It is gone by now.
-      if (error instanceof SyscallError && error.errno === errnos.ENOENT) continue;
-      throw error;
-    }
-    try {
-      const { kernelBtf, name } = objGetInfoByFd(token, fd, { kind: "btf" });
-      if (kernelBtf && name === module) return fd;
-    } catch (error) {
-      fd.close();
-      throw error;
-    }
-    fd.close();
+  for (const { info, keep } of eachObject(privileged, "btf")) {
+    const { kernelBtf, name } = info();
+    if (kernelBtf && name === module) return keep();
   }
   throw new TypeError(`Cannot use attachTo: there is no module "${module}" with BTF`);
 }

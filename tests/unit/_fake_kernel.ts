@@ -350,12 +350,8 @@ export class FakeKernel implements Kernel, Disposable {
     return promise;
   }
 
-  mmap(length: number, prot: number, fd: number, offset: number): Deno.PointerObject | number {
-    this.log.push(`mmap ${length} ${prot} ${fd} ${offset}`);
-    return -errnos.ENODEV;
-  }
-
-  copyMapped(): number {
+  mmap(length: number, prot: number, flags: number, fd: number, offset: number): Deno.PointerObject | number {
+    this.log.push(`mmap ${length} ${prot} ${flags} ${fd} ${offset}`);
     return -errnos.ENODEV;
   }
 

@@ -104,7 +104,7 @@ Deno.test("Mapping passes on what is to be mapped, and throws the kernel's answe
   using fake = new FakeKernel();
   assertThrows(() => new Mapping(5, { length: 4096 }), SyscallError, "ENODEV");
   assertThrows(() => new Mapping(5, { length: 8192, offset: 4096, writable: true }), SyscallError);
-  assertEquals(fake.log, ["mmap 4096 1 5 0", "mmap 8192 3 5 4096"]);
+  assertEquals(fake.log, ["mmap 4096 1 1 5 0", "mmap 8192 3 1 5 4096"]);
 });
 
 Deno.test("Mapping reads as empty once it is unmapped, and is unmapped once", () => {

@@ -134,9 +134,9 @@ Deno.test("LibcKernel.mmap() tells MAP_FAILED from an address", () => {
     new LibcKernel(
       { more: { mmap: () => result }, errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
     );
-  assertEquals(answering(address).mmap(4096, 1, 3, 0), address!);
-  assertEquals(answering(failed).mmap(4096, 1, 3, 0), -errnos.ENODEV);
-  assertEquals(answering(null).mmap(4096, 1, 3, 0), -errnos.ENODEV);
+  assertEquals(answering(address).mmap(4096, 1, 1, 3, 0), address!);
+  assertEquals(answering(failed).mmap(4096, 1, 1, 3, 0), -errnos.ENODEV);
+  assertEquals(answering(null).mmap(4096, 1, 1, 3, 0), -errnos.ENODEV);
 });
 
 Deno.test("syscallNumber() knows the numbers of this architecture", () => {
