@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Btf } from "../btf/mod.ts";
+import { Btf } from "../btf/btf.ts";
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import { readKernelFile, tryMapKernelFile } from "../ffi/kernel_file.ts";
 

@@ -6,7 +6,7 @@
 
 import { iterCreate } from "../cmds/iter.ts";
 import { type IterLinkInfo, linkCreate } from "../cmds/link.ts";
-import { type Codec, decode } from "../codec.ts";
+import { type Codec, decode } from "../codec/codec.ts";
 import { SyscallError } from "../errors.ts";
 import type { FdSource } from "../ffi/fd.ts";
 import { type Bytes, kernel } from "../ffi/kernel.ts";
