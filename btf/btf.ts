@@ -339,6 +339,7 @@ export class Btf {
     let [typeId, bitsOffset] = [id, 0];
     let found: BtfMember | undefined;
     for (const name of path.split(".")) {
+      if (name === "") return undefined;
       found = this.#member(typeId, new TextEncoder().encode(`${name}\0`), 0);
       if (found === undefined) return undefined;
       bitsOffset += found.bitsOffset;

@@ -29,7 +29,7 @@ const ANON_INODE_FS = 0x09041934;
 
 /** How the files of a kind are told from others, and where their objects have an id. */
 interface FileKind {
-  /** What the kernel calls the files, of which 8 bytes are compared with. */
+  /** What the kernel calls the files, which are told apart by 8 bytes of that, the NUL included. */
   readonly names: readonly string[];
   /** The members that lead from what a file holds to the id, pointers between them. */
   readonly id: readonly (readonly [struct: string, member: string])[];
@@ -94,7 +94,8 @@ function programOf(btf: Btf, kind: HeldKind): Bytes {
     ldx("dw", r1, r7, at("file", "f_path.dentry")),
     ldx("dw", r3, r1, at("dentry", "d_name.name")),
     st("dw", r10, READ_AT, 0),
-    ...readTo(READ_AT, 8),
+    // What stands behind a NUL is anything.
+    ...readTo(READ_AT, Math.min(8, names[0].length + 1)),
     ldx("dw", r1, r10, READ_AT),
     ...names.flatMap((name) => [ldImm64(r2, asNumber(name)), jmp("jeq", r1, r2, "found")]),
     ja("out"),

@@ -119,6 +119,10 @@ kernelTest("Btf.members() are where the tests' own reader finds them", { needs: 
       assertEquals(member.bitfieldSize > 0, field?.isBitfield, member.name);
       count++;
     }
+    for (const [path, field] of fields) {
+      const member = btf.member(id, path);
+      assertEquals([member?.bitsOffset, (member?.bitfieldSize ?? 0) > 0], [field.bit, field.isBitfield], path);
+    }
   }
   assertGreater(count, 400);
 });

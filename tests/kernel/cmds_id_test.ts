@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertGreater, assertThrows } from "@std/assert";
 import { btfLoad } from "../../cmds/btf.ts";
+import { eachObject } from "../../cmds/each.ts";
 import {
   btfGetFdById,
   btfGetNextId,
@@ -14,6 +15,7 @@ import { mapLookupElem, mapUpdateElem } from "../../cmds/map_elem.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { rawTracepointOpen } from "../../cmds/raw_tracepoint.ts";
 import { PermissionError } from "../../errors.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { kernelTest } from "../_kernel_test.ts";
 import { bpftoolJson } from "../_tools.ts";
 import { keyValueBtf } from "./_map_types.ts";
@@ -22,6 +24,9 @@ import { arrayMap, assertRefused, constant, type RootToken, rootToken, simplePro
 const NEXT = { prog: progGetNextId, map: mapGetNextId, btf: btfGetNextId, link: linkGetNextId };
 const OPEN = { prog: progGetFdById, map: mapGetFdById, btf: btfGetFdById, link: linkGetFdById };
 const KINDS = ["prog", "map", "btf", "link"] as const;
+
+/** What kernels say of a descriptor that is closed. */
+const CLOSED = ["EBADF", "EBADFD"];
 
 /** No kernel comes to this many objects. */
 const NO_ID = 0x7fff_fff0;
@@ -58,6 +63,60 @@ kernelTest("the ids are those that bpftool lists, and each opens its object", { 
     assert(same.fd !== own[kind].fd);
     assertEquals(objGetInfoByFd(token, same, { kind }).id, id);
   }
+});
+
+kernelTest("eachObject() goes through all objects, and closes each but those that are kept", {}, () => {
+  const token = rootToken();
+  using map = arrayMap(token);
+  using prog = simpleProg(token, "raw_tracepoint", { name: "found" });
+  using link = rawTracepointOpen(token, prog, { name: "sys_enter" });
+  using btf = btfLoad(token, keyValueBtf());
+  const own = { map, prog, link, btf };
+  for (const kind of KINDS) {
+    const info = objGetInfoByFd(token, own[kind], { kind });
+    const fds = new Set<number>();
+    const ids: number[] = [];
+    using stack = new DisposableStack();
+    let kept: Fd | undefined;
+    for (const object of eachObject(token, kind)) {
+      ids.push(object.id);
+      fds.add(object.fd);
+      // What an object is told after another one has nothing of that.
+      assertEquals(object.info().id, object.id);
+      if (object.id !== info.id) continue;
+      assertEquals(object.info(), info);
+      kept = stack.use(object.keep());
+      assert(object.keep() === kept);
+    }
+    assertEquals(ids, allIds(token, kind));
+    assert(kept !== undefined);
+    assertEquals(objGetInfoByFd(token, kept, { kind }), info);
+    for (const fd of fds) if (fd !== kept.fd) assertRefused(() => objGetInfoByFd(token, fd, { kind }), CLOSED);
+    let last = -1;
+    for (const { fd } of eachObject(token, kind)) {
+      last = fd;
+      break;
+    }
+    assertRefused(() => objGetInfoByFd(token, last, { kind }), CLOSED);
+  }
+});
+
+kernelTest("eachObject() leaves out what goes, and refuses without CAP_SYS_ADMIN", {}, () => {
+  const token = rootToken();
+  const maps = Array.from({ length: 4 }, () => arrayMap(token));
+  const [first] = maps.map((map) => objGetInfoByFd(token, map, { kind: "map" }).id);
+  const seen: number[] = [];
+  for (const { id } of eachObject(token, "map")) {
+    if (id === first) { for (const map of maps.slice(1)) map.close(); }
+    if (id >= first) seen.push(id);
+  }
+  maps[0].close();
+  assertEquals(seen, [first]);
+  assertThrows(
+    () => [...eachObject(token.drop("CAP_SYS_ADMIN") as RootToken, "prog")],
+    PermissionError,
+    "CAP_SYS_ADMIN",
+  );
 });
 
 kernelTest("the functions for ids say where there is no such object, and refuse without CAP_SYS_ADMIN", {}, () => {

@@ -107,6 +107,85 @@ Deno.test("Btf.find() tells kinds and prefixes apart", () => {
   ]);
 });
 
+Deno.test("Btf.find() finds the same one by one as in the table that it makes when that has gone on for a while", () => {
+  const builder = new BtfBuilder();
+  const int = builder.int("int", 4, "signed");
+  const expected = new Map<string, number[]>();
+  for (let number = 0; number < 300; number++) {
+    // Every third name is there three times, and all are there as another kind.
+    const name = `n${number % 3 === 0 ? number % 100 : number}`;
+    builder.typedef(name, int);
+    const id = builder.struct(name, 4, [{ name: "a", typeId: int, bitsOffset: 0 }]);
+    expected.set(name, [...expected.get(name) ?? [], id]);
+  }
+  const btf = Btf.parse(builder.bytes());
+  for (let round = 0; round < 3; round++) {
+    for (const [name, ids] of expected) {
+      assertEquals([btf.find("struct", name), btf.findAll("struct", name)], [ids[0], ids], name);
+    }
+    assertEquals([btf.find("struct", "n"), btf.findAll("union", "n0"), btf.find("struct", "n0x")], [
+      undefined,
+      [],
+      undefined,
+    ]);
+  }
+});
+
+Deno.test("Btf.member() finds members in anonymous ones and by a path, and nothing else", () => {
+  const builder = new BtfBuilder();
+  const int = builder.int("int", 4, "signed");
+  const inner = builder.struct("", 8, [
+    { name: "b", typeId: int, bitsOffset: 0 },
+    { name: "flag", typeId: int, bitsOffset: 32, bitfieldSize: 1 },
+  ]);
+  const either = builder.union("", 8, [{ name: "", typeId: inner, bitsOffset: 0 }, {
+    name: "c",
+    typeId: int,
+    bitsOffset: 0,
+  }]);
+  const named = builder.struct("named", 12, [
+    { name: "a", typeId: int, bitsOffset: 0 },
+    { name: "", typeId: either, bitsOffset: 32 },
+  ]);
+  const outer = builder.struct("outer", 16, [
+    { name: "first", typeId: int, bitsOffset: 0 },
+    {
+      name: "n",
+      typeId: builder.typedef("named_t", builder.add({ kind: "const", name: "", typeId: named })),
+      bitsOffset: 32,
+    },
+  ]);
+  const btf = Btf.parse(builder.bytes());
+  const at = (id: number, path: string): readonly number[] | undefined => {
+    const member = btf.member(id, path);
+    return member && [member.bitsOffset, member.bitfieldSize, member.typeId];
+  };
+  assertEquals(at(named, "a"), [0, 0, int]);
+  assertEquals(at(named, "b"), [32, 0, int]);
+  assertEquals(at(named, "c"), [32, 0, int]);
+  assertEquals(at(outer, "n.flag"), [96, 1, int]);
+  assertEquals(btf.member(outer, "n.flag")?.name, "flag");
+  for (const path of ["", "n.", ".a", "b", "n.none", "first.a", "n.a.b", "firs", "first\0"]) {
+    assertEquals(at(outer, path), undefined, path);
+  }
+  assertEquals(btf.member(int, "a"), undefined);
+  assertThrows(() => btf.member(99, "a"), RangeError, "99");
+});
+
+Deno.test("Btf.member() refuses anonymous members that are nested in a circle", () => {
+  const btf = Btf.parse(rawBtf([0, STRUCT | 1, 4, 0, 1, 0]));
+  assertThrows(() => btf.member(1, "a"), SyntaxError, "nested more than 32 deep");
+});
+
+Deno.test("Btf.bytes are the caller's own, but of trusted BTF a copy", () => {
+  const bytes = everyKind().bytes();
+  assert(Btf.parse(bytes).bytes === bytes);
+  const trusted = Btf.parse(bytes, { trusted: true });
+  assert(trusted.bytes !== bytes);
+  assertEquals(trusted.bytes, bytes);
+  assertEquals([...trusted.types()], [...Btf.parse(bytes).types()]);
+});
+
 Deno.test("Btf.parse() of split BTF finds names and types of a base of a base", () => {
   const first = new BtfBuilder();
   const int = first.int("int", 4, "signed");
