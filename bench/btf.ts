@@ -70,7 +70,7 @@ function findCosts(bytes: Uint8Array<ArrayBuffer>): [first: number, later: numbe
   for (let round = 0; round < ROUNDS; round++) {
     const btf = Btf.parse(bytes);
     let start = performance.now();
-    btf.find("struct", "list_head");
+    btf.find("func", "bpf_iter_task_file");
     firsts.push((performance.now() - start) * 1e6);
     makeTable(btf);
     start = performance.now();
