@@ -18,6 +18,7 @@ import {
   PERF_COUNT_SW_BPF_OUTPUT,
   PERF_EVENT_IOC_ENABLE,
   PERF_SAMPLE_RAW,
+  PERF_SAMPLE_TIME,
   PERF_TYPE_SOFTWARE,
 } from "../uapi/constants.gen.ts";
 import { mapTypes } from "../uapi/enums.gen.ts";
@@ -35,6 +36,15 @@ export interface PerfBufferOptions {
   pages?: number | undefined;
   /** After how many samples a waiting reader is woken. C name: `wakeup_events`. @default {1} */
   wakeupEvents?: number | undefined;
+  /** Whether each sample tells when it was sent. C name: PERF_SAMPLE_TIME. @default {false} */
+  timestamps?: boolean | undefined;
+  /** The CPUs whose samples are read. C name: `cpus`. @default {those that are online} */
+  cpus?: readonly number[] | undefined;
+  /**
+   * The element of the map that each of `cpus` takes, for programs that send to another than their CPU's. C name:
+   * `map_keys`. @default {the CPU's number}
+   */
+  keys?: readonly number[] | undefined;
 }
 
 /** What a CPU sent. */
@@ -43,6 +53,10 @@ export interface PerfEvent<T> {
   readonly cpu: number;
   /** What was sent. */
   readonly event: T;
+  /**
+   * With `timestamps`: when it was sent, in nanoseconds of perf's own clock, which runs from about the system's start.
+   */
+  readonly time?: bigint;
 }
 
 /**
@@ -68,21 +82,24 @@ export class PerfBuffer implements Disposable {
   readonly #map: FdSource;
   readonly #events: Fd[] = [];
   readonly #readers: PerfReader[] = [];
+  readonly #keys: number[] = [];
   readonly #waiters: Waiters[] = [];
   #closedBecause: string | undefined;
 
   /**
-   * Opens a perf event on each CPU that is online, maps its ring, and puts it into the map.
+   * Opens a perf event on each CPU, maps its ring, and puts it into the map.
    *
    * @param token A permission token.
    * @param map The map. The caller keeps it open.
-   * @param options The size of the rings, and when a reader is woken.
-   * @throws {RangeError} For a number of pages that is no power of two, or a map that has fewer elements than CPUs.
+   * @param options The size of the rings, when a reader is woken, of which CPUs, and whether samples tell their time.
+   * @throws {RangeError} For a number of pages that is no power of two, a map that has fewer elements than CPUs, and `keys`
+   * that are more or fewer than `cpus`.
    * @throws {PermissionError} Where kernel.perf_event_paranoid keeps the process from it.
    * @throws {SyscallError} EPERM from mmap(2) where kernel.perf_event_mlock_kb allows no more.
    */
   constructor(token: AnyToken, map: FdSource, options: PerfBufferOptions = {}) {
-    const { pages = 8, wakeupEvents = 1 } = options;
+    const { pages = 8, cpus = onlineCpus() } = options;
+    const keys = options.keys ?? cpus;
     if (!Number.isInteger(Math.log2(pages)) || pages < 1) {
       throw new RangeError(`Cannot make a perf buffer: pages ${pages} is not a power of two`);
     }
@@ -90,17 +107,19 @@ export class PerfBuffer implements Disposable {
     if (type !== mapTypes.perf_event_array) {
       throw new TypeError(`Cannot make a perf buffer: the map is of type ${typeName(type)}`);
     }
-    const cpus = onlineCpus();
-    const highest = Math.max(...cpus);
-    if (highest >= maxEntries) {
+    if (keys.length !== cpus.length || new Set(keys).size < keys.length) {
+      throw new RangeError(`Cannot make a perf buffer: ${cpus.length} CPUs need as many different keys`);
+    }
+    for (const [index, key] of keys.entries()) {
+      if (Number.isInteger(key) && key >= 0 && key < maxEntries) continue;
       throw new RangeError(
-        `Cannot make a perf buffer: the map has ${maxEntries} elements, and CPU ${highest} needs one`,
+        `Cannot make a perf buffer: the map has ${maxEntries} elements, and CPU ${cpus[index]} needs element ${key}`,
       );
     }
     this.#token = token;
     this.#map = map;
     try {
-      for (const cpu of cpus) this.#open(cpu, pages, wakeupEvents);
+      for (const [index, cpu] of cpus.entries()) this.#open(cpu, keys[index], { ...options, pages });
     } catch (error) {
       this.close();
       throw error;
@@ -108,15 +127,18 @@ export class PerfBuffer implements Disposable {
     token.adopt(this);
   }
 
-  #open(cpu: number, pages: number, wakeupEvents: number): void {
+  #open(cpu: number, key: number, options: PerfBufferOptions & { pages: number }): void {
+    const { pages, wakeupEvents = 1, timestamps = false } = options;
+    const sampleType = PERF_SAMPLE_RAW | (timestamps ? PERF_SAMPLE_TIME : 0);
     const attr = structBuffer("perf_event_attr").u32("type", PERF_TYPE_SOFTWARE).u64("config", PERF_COUNT_SW_BPF_OUTPUT)
-      .u64("sample_type", PERF_SAMPLE_RAW).u64("sample_period", 1).u32("wakeup_events", wakeupEvents);
+      .u64("sample_type", sampleType).u64("sample_period", 1).u32("wakeup_events", wakeupEvents);
     const event = openPerfEvent(attr, { cpu });
     this.#events.push(event);
-    const reader = new PerfReader(event, cpu, pages);
+    const reader = new PerfReader(event, { cpu, pages, timestamps });
     this.#readers.push(reader);
+    this.#keys.push(key);
     this.#waiters.push(new Waiters());
-    mapUpdateElem(this.#token, this.#map, { key: encode(u32, cpu), value: encode(u32, event.fd) });
+    mapUpdateElem(this.#token, this.#map, { key: encode(u32, key), value: encode(u32, event.fd) });
     const result = kernel().ioctl(event.fd, PERF_EVENT_IOC_ENABLE, 0);
     if (result < 0) throw new SyscallError({ command: "ioctl", errno: -result, action: "enable a perf event" });
   }
@@ -139,11 +161,12 @@ export class PerfBuffer implements Disposable {
   /**
    * Reads what there is, CPU after CPU, without copying but for samples that wrap around.
    *
-   * @param callback Called with each sample and the CPU that it was sent on. The sample is valid inside of the callback.
+   * @param callback Called with each sample, the CPU that it was sent on, and, with `timestamps`, when. The sample is valid
+   * inside of the callback.
    * @returns How many samples there were.
    * @throws {TypeError} After dispose().
    */
-  drain(callback: (sample: RecordView, cpu: number) => void): number {
+  drain(callback: (sample: RecordView, cpu: number, time: bigint | undefined) => void): number {
     this.#check();
     return this.#readers.reduce((count, reader) => count + (this.closed ? 0 : reader.drain(callback)), 0);
   }
@@ -201,7 +224,9 @@ export class PerfBuffer implements Disposable {
         },
         take(): PerfEvent<T> | typeof NOTHING {
           const event = source.take();
-          return event === NOTHING ? NOTHING : { cpu, event };
+          if (event === NOTHING) return NOTHING;
+          const { time } = reader;
+          return time === undefined ? { cpu, event } : { cpu, event, time };
         },
         settle: () => source.settle(),
         enterWait: () => source.enterWait(),
@@ -223,8 +248,8 @@ export class PerfBuffer implements Disposable {
     if (this.closed) return;
     this.#closedBecause = reason;
     for (const reader of this.#readers) reader.close();
-    for (const [index, { cpu }] of this.#readers.entries()) {
-      this.#forget(cpu);
+    for (const [index, key] of this.#keys.entries()) {
+      this.#forget(key);
       this.#events[index].close(reason);
     }
     for (const event of this.#events) event.close(reason);
@@ -232,9 +257,9 @@ export class PerfBuffer implements Disposable {
   }
 
   /** Takes an event out of the map: it would stay there as long as the map is open. */
-  #forget(cpu: number): void {
+  #forget(key: number): void {
     try {
-      mapDeleteElem(this.#token, this.#map, { key: encode(u32, cpu) });
+      mapDeleteElem(this.#token, this.#map, { key: encode(u32, key) });
     } catch {
       // The map is closed, or the token was revoked, which closes it: the kernel takes the event out itself then.
     }
@@ -269,7 +294,7 @@ export class PerfEventArray<T = Bytes> extends BpfMap<number, number, Operations
   /**
    * Opens a perf buffer over this map.
    *
-   * @param options The size of the rings, and when a reader is woken.
+   * @param options How the perf buffer is made.
    * @returns The reader, to be closed before the map.
    */
   open(options: PerfBufferOptions = {}): PerfBuffer {
@@ -280,7 +305,7 @@ export class PerfEventArray<T = Bytes> extends BpfMap<number, number, Operations
    * The samples as they come, without end: decoded where the map has a codec for them, else as copies of their bytes.
    * The first call makes the perf buffer that later ones read too; it is closed with the map.
    *
-   * @param options What ends it, and at the first call the size of the rings.
+   * @param options What ends it, and at the first call how the perf buffer is made.
    * @returns An async iterable.
    */
   events(options: EventsOptions & PerfBufferOptions = {}): EventStream<PerfEvent<T>> {

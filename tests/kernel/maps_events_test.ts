@@ -82,8 +82,8 @@ function ringSender(
   };
 }
 
-/** A program that sends `{u64 sequence; u64 twice;}` to the perf event of its CPU with each run. */
-function perfSender(token: RootToken, map: { fd: number }): Fd & Disposable {
+/** A program that sends `{u64 sequence; u64 twice;}` to the perf event of its CPU, or of an element, with each run. */
+function perfSender(token: RootToken, map: { fd: number }, key = 0xffffffff): Fd & Disposable {
   const counter = mapCreate(token, { type: "array", keySize: 4, valueSize: 8, maxEntries: 1 });
   try {
     return progLoad(token, {
@@ -105,7 +105,7 @@ function perfSender(token: RootToken, map: { fd: number }): Fd & Disposable {
         *(u64 *)(r10 -16) = r7
         r1 = r6
         r2 = map_fd ${map.fd} ll
-        r3 = 0xffffffff ll
+        r3 = ${key} ll
         r4 = r10
         r4 += -24
         r5 = 16
@@ -430,6 +430,63 @@ kernelTest("PerfBuffer wakes a reader after as many samples as was asked for", {
   await reading;
 });
 
+kernelTest("PerfBuffer tells when samples were sent, around its rings too", {}, async () => {
+  const token = rootToken();
+  using map = BpfMap.create(token, { type: "perf_event_array", maxEntries: 64 });
+  using perf = map.open({ pages: 1, timestamps: true });
+  using prog = perfSender(token, map);
+  const [cpu] = onlineCpus();
+  let [next, last] = [1n, 0n];
+  // A sample takes 8 + 8 + 4 + 16 bytes, rounded up to 40: 1000 of them go around 9 times, and wrap at odd places.
+  for (let round = 0; round < 100; round++) {
+    sendOn(token, prog, cpu, 10);
+    perf.drain((sample, _, time) => {
+      assertEquals(sample.decode(event), { sequence: next, twice: 2n * next });
+      assertEquals(sample.length, 20);
+      assert(time !== undefined && time >= last, `${time} is before ${last}`);
+      last = time;
+      next++;
+    });
+  }
+  assertEquals(next, 1001n);
+  // perf's clock began about when the system did.
+  const uptime = Number((await Deno.readTextFile("/proc/uptime")).split(" ")[0]);
+  assertLess(Math.abs(Number(last) / 1e9 - uptime), 5 * SLOWNESS);
+  sendOn(token, prog, cpu);
+  for await (const { event: { sequence }, time } of perf.events(event)) {
+    assertEquals(sequence, 1001n);
+    assert(time !== undefined && time > last);
+    break;
+  }
+});
+
+kernelTest("PerfBuffer reads the CPUs that it is told, from the elements that it is told", {}, () => {
+  const token = rootToken();
+  using map = BpfMap.create(token, { type: "perf_event_array", maxEntries: 64 });
+  const cpus = onlineCpus();
+  const [cpu, other] = [cpus.at(-1)!, cpus[0]];
+  {
+    using perf = map.open({ cpus: [cpu] });
+    using prog = perfSender(token, map);
+    for (const one of cpus) sendOn(token, prog, one);
+    const seen: number[] = [];
+    perf.drain((_, from) => seen.push(from));
+    assertEquals([seen, [...perf.lostByCpu.keys()]], [[cpu], [cpu]]);
+    assertEquals(map.delete(other), other === cpu);
+  }
+  using perf = map.open({ cpus: [cpu], keys: [63] });
+  using prog = perfSender(token, map, 63);
+  sendOn(token, prog, cpu, 2);
+  assertEquals(perf.drain((_, from) => assertEquals(from, cpu)), 2);
+  perf.close();
+  assertEquals(map.delete(63), false);
+  assertThrows(() => map.open({ cpus: [cpu], keys: [64] }), RangeError, `CPU ${cpu} needs element 64`);
+  assertThrows(() => map.open({ cpus: [cpu], keys: [0, 1] }), RangeError, "1 CPUs need as many different keys");
+  assertThrows(() => map.open({ cpus: [cpu, other], keys: [1, 1] }), RangeError, "2 CPUs need as many different keys");
+  assertThrows(() => map.open({ cpus: [cpu], keys: [-1] }), RangeError, "needs element -1");
+  assertThrows(() => map.open({ cpus: [4095], keys: [1] }), Error);
+});
+
 kernelTest("PerfBuffer takes its events out of the map, and refuses what cannot be", {}, () => {
   const token = rootToken();
   using map = BpfMap.create(token, { type: "perf_event_array", maxEntries: 64 });
@@ -445,7 +502,7 @@ kernelTest("PerfBuffer takes its events out of the map, and refuses what cannot 
   assertThrows(() => new PerfBuffer(token, hash), TypeError, "the map is of type hash");
   if (onlineCpus().length > 1) {
     using small = BpfMap.create(token, { type: "perf_event_array", maxEntries: 1 });
-    assertThrows(() => small.open(), RangeError, "the map has 1 elements, and CPU");
+    assertThrows(() => small.open(), RangeError, "the map has 1 elements, and CPU 1 needs element 1");
   }
   // Where a step fails, nothing stays open: the ledger of descriptors is checked at the end.
   let updates = 0;
