@@ -6,6 +6,7 @@
 
 import type { Attached } from "../links/mod.ts";
 import type { CommandGroup } from "./_command.ts";
+import { VIZ } from "./_packages.ts";
 import type { Session } from "./_session.ts";
 import { type Snapshot, takeSnapshot } from "./_snapshot.ts";
 import { CommandError, type Words } from "./_words.ts";
@@ -83,9 +84,6 @@ export function dotOf({ progs, maps, attached, holders }: Snapshot): string {
   }
   return [...lines, ...places.values(), ...edges, "}", ""].join("\n");
 }
-
-/** Not written where it is imported, or Deno would fetch it before the first command of any kind. */
-export const VIZ = "npm:@viz-js/viz@^3";
 
 async function graph(session: Session, words: Words): Promise<void> {
   const kind = words.accept("dot") ? "dot" : words.accept("svg") ? "svg" : "svg";
