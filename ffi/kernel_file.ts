@@ -14,6 +14,7 @@ import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const O_RDONLY = 0;
 const O_WRONLY = 1;
+const O_RDWR = 2;
 const O_APPEND = 0o2000;
 const O_CLOEXEC = 0o2000000;
 const AT_FDCWD = -100;
@@ -27,11 +28,12 @@ const CHUNK_SIZE = 65536;
  * passed on, not read.
  *
  * @param path The path.
+ * @param options Whether it is opened for writing too, as an infrared device has to be for a program to be attached.
  * @returns The descriptor's owner.
  * @throws {SyscallError} Where open(2) fails.
  */
-export function openPath(path: string): Fd {
-  const fd = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
+export function openPath(path: string, options: { writable?: boolean } = {}): Fd {
+  const fd = kernel().open(path, (options.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
   if (fd < 0) throw new SyscallError({ command: "open", errno: -fd, action: `open ${path}` });
   return Fd.own(fd);
 }

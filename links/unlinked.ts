@@ -26,7 +26,7 @@ export interface UnlinkedTarget {
   netns?: "own" | undefined;
   /** The sockets that are put in a map from then on, of type `sockmap` or `sockhash`: they keep it until they are taken out. */
   map?: FdSource | undefined;
-  /** An infrared device, by the path of its file (`/dev/lirc0`) or a descriptor of that. */
+  /** An infrared device, by the path of its file (`/dev/lirc0`) or a descriptor of that, open for writing. */
   lirc?: string | FdSource | undefined;
   /** A network interface, by name or index: tcx and netkit. Since 6.6. */
   interface?: string | number | undefined;
@@ -78,7 +78,9 @@ function openTarget({ cgroup, netns, map, lirc, interface: name }: UnlinkedTarge
     return { target: OWN_NETNS, owned: undefined };
   }
   const place = cgroup ?? map ?? lirc;
-  const owned = typeof place === "string" ? openPath(place) : duplicate(place as FdSource, names[0]);
+  // Since 6.6 the kernel takes infrared devices only where they are open for writing.
+  const writable = lirc !== undefined;
+  const owned = typeof place === "string" ? openPath(place, { writable }) : duplicate(place as FdSource, names[0]);
   return { target: { fd: owned }, owned };
 }
 

@@ -232,7 +232,7 @@ kernelTest("PerfReader ends, and reads nothing outside, whatever the ring's memo
         memory.fill(0);
         for (let at = 0; at < page / 4; at++) memory[page / 4 + at] = words[(at >> 1) % words.length][at & 1];
         memory[head] = memory[tail] = start * 8;
-        const reader = new PerfReader(array, 0, 1);
+        const reader = new PerfReader(array, { cpu: 0, pages: 1, timestamps: false });
         try {
           memory[head] += 8 * blocks;
           let count = 0;

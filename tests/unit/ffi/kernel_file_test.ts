@@ -13,6 +13,7 @@ import { memlockLimit, raiseMemlock } from "../../../ffi/memlock.ts";
 import { errnos } from "../../../uapi/errno.gen.ts";
 import { FakeKernel } from "../_fake_kernel.ts";
 
+const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 const RLIMIT_MEMLOCK = 8;
 const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
@@ -62,6 +63,8 @@ Deno.test("openPath() opens for passing on", () => {
   fake.files.set("/sys/fs/cgroup", "");
   using fd = openPath("/sys/fs/cgroup");
   assertEquals([fake.openFds.has(fd.fd), fake.log], [true, [`open /sys/fs/cgroup ${O_CLOEXEC}`]]);
+  using writable = openPath("/sys/fs/cgroup", { writable: true });
+  assertEquals([fake.openFds.has(writable.fd), fake.log[1]], [true, `open /sys/fs/cgroup ${O_RDWR | O_CLOEXEC}`]);
   assertThrows(() => openPath("/none"), SyscallError, "Cannot open /none: ENOENT");
 });
 
