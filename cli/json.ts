@@ -137,6 +137,18 @@ export interface JsonData {
     readonly mapIds: readonly number[];
     readonly pids: readonly JsonHolder[];
   })[];
+  /** `top`: a document for each interval */
+  readonly "top": readonly {
+    readonly id: number;
+    readonly name: string;
+    readonly type: string;
+    /** How much of one CPU it had, from 0 to 1. */
+    readonly cpu: number;
+    /** Runs a second. */
+    readonly rate: number;
+    /** Nanoseconds of a run. */
+    readonly averageNs: number;
+  }[];
   /** `cgroup show` */
   readonly "cgroup.show": readonly JsonCgroupProg[];
   /** `cgroup tree` */

@@ -103,6 +103,13 @@ const CHECKS: Checks = {
     assertGreater(data.length, 1);
     for (const { where } of data) string(where);
   }],
+  "top": [() => ["top", "--seconds", "0.2", "--interval", "0.2"], (data) => {
+    assertGreater(data.length, 10);
+    for (const { id, name, type, cpu, rate, averageNs } of data) {
+      [id, cpu, rate, averageNs].forEach(number);
+      [name, type].forEach(string);
+    }
+  }],
   "perf.show": [() => ["perf", "show"], (data) => {
     for (const { where } of data) string(where);
   }],
