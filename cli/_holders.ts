@@ -8,17 +8,34 @@ import { KernelDirectory } from "../ffi/kernel_file.ts";
 import { type Fields, fieldsOf, type Held, type HeldKind, type Holder } from "./_held.ts";
 import { findInProc } from "./_proc_files.ts";
 import type { HeldToken } from "./_session.ts";
-import { findInTaskFiles } from "./_task_files.ts";
+import { TaskFiles } from "./_task_files.ts";
 
-/**
- * Looks for the holders of objects of one kind, among all other processes.
- *
- * @param token A token, which may or may not allow iterators.
- * @param kind The kind.
- * @returns The holders by the objects' ids.
- */
+/** Looks for the holders of objects of one kind, among all other processes, any number of times. */
+export class Holders implements Disposable {
+  readonly #kind: HeldKind;
+  readonly #files: TaskFiles | undefined;
+
+  /** Prepares for a kind; the token may or may not allow iterators. */
+  constructor(token: HeldToken, kind: HeldKind) {
+    this.#kind = kind;
+    this.#files = TaskFiles.tryOpen(token, kind);
+  }
+
+  /** What is known of the objects by their holders now, by the objects' ids. */
+  find(): ReadonlyMap<number, Held> {
+    return this.#files?.tryFind() ?? findInProc(this.#kind);
+  }
+
+  /** Ends it. */
+  [Symbol.dispose](): void {
+    this.#files?.[Symbol.dispose]();
+  }
+}
+
+/** What is known of objects of one kind by their holders, by the objects' ids. */
 export function findHeld(token: HeldToken, kind: HeldKind): ReadonlyMap<number, Held> {
-  return findInTaskFiles(token, kind) ?? findInProc(kind);
+  using holders = new Holders(token, kind);
+  return holders.find();
 }
 
 /** The holders of objects of one kind, by the objects' ids. */

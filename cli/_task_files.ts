@@ -20,7 +20,7 @@ import { tryReadKernelLink } from "../ffi/kernel_file.ts";
 import { pageSize } from "../ffi/mapping.ts";
 import { LITTLE_ENDIAN } from "../ffi/memory.ts";
 import { textOf } from "../ffi/struct_buffer.ts";
-import { attachIter } from "../links/iter.ts";
+import { attachIter, type IterLink } from "../links/iter.ts";
 import type { Fields, Held, HeldKind, Holder } from "./_held.ts";
 import type { HeldToken } from "./_session.ts";
 
@@ -134,43 +134,71 @@ function programOf(btf: Btf, kind: HeldKind): Bytes {
   ]);
 }
 
-/** All that an iterator's program writes. */
-function readRecords(token: HeldToken, insns: Bytes, attachBtfId: number): Bytes {
-  using prog = progLoad(token, {
-    type: "tracing",
-    license: "GPL",
-    name: "who_holds",
-    expectedAttachType: "trace_iter",
-    attachBtfId,
-    insns,
-  });
-  using link = attachIter(token, prog);
-  const chunks = [...link.chunks()];
-  const all = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  chunks.reduce((place, chunk) => (all.set(chunk, place), place + chunk.length), 0);
-  return all;
+/** The errors of a kernel or a token that does not let this process do it. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof SyscallError || error instanceof PermissionError || error instanceof NotSupportedError ||
+    error instanceof VerifierError;
 }
 
-/**
- * Looks for the holders of objects of one kind, in all other processes.
- *
- * @param token A token that may run iterators.
- * @param kind The kind.
- * @returns The holders by the objects' ids; undefined where the kernel has no such iterator, tells no types, does not let
- * this process, or counts processes otherwise than this process does, in a PID namespace.
- */
-export function findInTaskFiles(token: HeldToken, kind: HeldKind): Map<number, Held> | undefined {
-  if (tryReadKernelLink("/proc/self/ns/pid") !== INITIAL_PID_NAMESPACE) return undefined;
-  try {
-    const btf = kernelBtf();
-    const target = btf.find("func", "bpf_iter_task_file");
-    if (target === undefined) return undefined;
-    return heldOf(readRecords(token, programOf(btf, kind), target), kind);
-  } catch (error) {
-    const isRefused = error instanceof SyscallError || error instanceof PermissionError ||
-      error instanceof NotSupportedError || error instanceof VerifierError;
-    if (isRefused) return undefined;
-    throw error;
+/** The program, ready to be run over all open files any number of times. */
+export class TaskFiles implements Disposable {
+  readonly #kind: HeldKind;
+  readonly #link: IterLink;
+
+  private constructor(kind: HeldKind, link: IterLink) {
+    this.#kind = kind;
+    this.#link = link;
+  }
+
+  /**
+   * Loads the program.
+   *
+   * @param token A token that may run iterators.
+   * @param kind The kind of objects that is looked for.
+   * @returns The program; undefined where the kernel has no such iterator, tells no types, does not let this process, or
+   * counts processes otherwise than this process does, in a PID namespace.
+   */
+  static tryOpen(token: HeldToken, kind: HeldKind): TaskFiles | undefined {
+    if (tryReadKernelLink("/proc/self/ns/pid") !== INITIAL_PID_NAMESPACE) return undefined;
+    try {
+      const btf = kernelBtf();
+      const attachBtfId = btf.find("func", "bpf_iter_task_file");
+      if (attachBtfId === undefined) return undefined;
+      using prog = progLoad(token, {
+        type: "tracing",
+        license: "GPL",
+        name: "who_holds",
+        expectedAttachType: "trace_iter",
+        attachBtfId,
+        insns: programOf(btf, kind),
+      });
+      return new TaskFiles(kind, attachIter(token, prog));
+    } catch (error) {
+      if (isRefusal(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** The holders by the objects' ids; undefined where the kernel breaks off. */
+  tryFind(): Map<number, Held> | undefined {
+    try {
+      return heldOf(this.#read(), this.#kind);
+    } catch (error) {
+      if (isRefusal(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #read(): Bytes {
+    const chunks = [...this.#link.chunks()];
+    const all = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+    chunks.reduce((place, chunk) => (all.set(chunk, place), place + chunk.length), 0);
+    return all;
+  }
+
+  /** Unloads the program. */
+  [Symbol.dispose](): void {
+    this.#link.close();
   }
 }
 
@@ -178,14 +206,15 @@ function heldOf(records: Bytes, kind: HeldKind): Map<number, Held> {
   const found = new Map<number, { holders: Holder[]; fields: Fields | undefined }>();
   const view = new DataView(records.buffer, records.byteOffset, records.length);
   const pageBytes = kind === "prog" ? pageSize() : 0;
-  let holder: Holder = { pid: 0, comm: "" };
-  // Process for process, whose numbers ascend.
+  const holders = new Map<number, Holder>();
   for (let place = 0; place + RECORD.size <= records.length; place += RECORD.size) {
     const pid = view.getUint32(place + RECORD.pid, LITTLE_ENDIAN);
     // What this process holds is held to be looked at.
     if (pid === Deno.pid) continue;
-    if (pid !== holder.pid) {
+    let holder = holders.get(pid);
+    if (holder === undefined) {
       holder = { pid, comm: textOf(records.subarray(place + RECORD.comm, place + RECORD.size)) };
+      holders.set(pid, holder);
     }
     const id = view.getUint32(place + RECORD.id, LITTLE_ENDIAN);
     const known = found.get(id);
@@ -195,7 +224,14 @@ function heldOf(records: Bytes, kind: HeldKind): Map<number, Held> {
         ? { get: (name: string) => name === "memlock" ? `${memlock}` : undefined }
         : undefined;
       found.set(id, { holders: [holder], fields });
-    } else if (known.holders.at(-1) !== holder) known.holders.push(holder);
+    } else if (!known.holders.includes(holder)) insert(known.holders, holder);
   }
   return found;
+}
+
+/** Adds a holder in its place: threads that have files of their own come after the processes that began meanwhile. */
+function insert(holders: Holder[], holder: Holder): void {
+  let at = holders.length;
+  while (at > 0 && holders[at - 1].pid > holder.pid) at--;
+  holders.splice(at, 0, holder);
 }

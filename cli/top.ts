@@ -7,7 +7,8 @@
 import { eachObject } from "../cmds/each.ts";
 import { RunStats } from "../progs/mod.ts";
 import type { CommandGroup } from "./_command.ts";
-import { findHolders, holdersText } from "./_holders.ts";
+import type { Held } from "./_held.ts";
+import { Holders, holdersText } from "./_holders.ts";
 import { sleep, untilInterrupted } from "./_interrupt.ts";
 import { Screen } from "./_screen.ts";
 import type { Session } from "./_session.ts";
@@ -58,16 +59,15 @@ function rowsOf(before: ReadonlyMap<number, Runs>, after: ReadonlyMap<number, Ru
   }).sort((one, other) => other.cpu - one.cpu || other.rate - one.rate || one.id - other.id);
 }
 
-function table(session: Session, rows: readonly TopRow[], width: number): string[] {
-  const holders = findHolders(session.token, "prog");
+function table(rows: readonly TopRow[], held: ReadonlyMap<number, Held>, width: number): string[] {
   const head = `${"ID".padStart(8)}  ${"TYPE".padEnd(18)}${"NAME".padEnd(17)}${"CPU".padStart(7)}${
     "RUNS/S".padStart(12)
   }${"NS/RUN".padStart(10)}  PIDS`;
   const lines = rows.map(({ id, name, type, cpu, rate, averageNs }) => {
-    const held = holdersText(holders.get(id) ?? []);
+    const pids = holdersText(held.get(id)?.holders ?? []);
     return `${`${id}`.padStart(8)}  ${type.slice(0, 17).padEnd(18)}${safe(name).slice(0, 16).padEnd(17)}${
       `${(cpu * 100).toFixed(2)}%`.padStart(7)
-    }${rate.toFixed(0).padStart(12)}${averageNs.toFixed(0).padStart(10)}  ${safe(held)}`.slice(0, width).trimEnd();
+    }${rate.toFixed(0).padStart(12)}${averageNs.toFixed(0).padStart(10)}  ${safe(pids)}`.slice(0, width).trimEnd();
   });
   const total = rows.reduce((sum, { cpu }) => sum + cpu, 0);
   const title = `${rows.length} programs, ${(total * 100).toFixed(2)}% of one CPU`;
@@ -77,6 +77,7 @@ function table(session: Session, rows: readonly TopRow[], width: number): string
 async function watch(session: Session, { seconds, interval, top }: Watch): Promise<void> {
   using _stats = new RunStats(session.token);
   using screen = new Screen();
+  using holders = new Holders(session.token, "prog");
   await untilInterrupted(async (signal) => {
     const end = seconds === 0 ? Infinity : performance.now() + seconds * 1000;
     let [before, last] = [readRuns(session), performance.now()];
@@ -86,7 +87,7 @@ async function watch(session: Session, { seconds, interval, top }: Watch): Promi
       const rows = rowsOf(before, after, (now - last) / 1000).slice(0, top);
       if (session.isText) {
         const { columns, rows: height } = screen.size;
-        screen.table(table(session, rows.slice(0, Math.max(1, Math.min(top, height - 3))), columns));
+        screen.table(table(rows.slice(0, Math.max(1, Math.min(top, height - 3))), holders.find(), columns));
       } else session.answer({ json: () => rows.map((row) => ({ ...row })), v1: ["top", () => rows], text: () => "" });
       [before, last] = [after, now];
     }
