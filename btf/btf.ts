@@ -30,6 +30,14 @@ export interface BtfParseOptions {
 /** Characters of a type's names that are taken however few strings there are. */
 const MIN_NAMES = 1 << 16;
 
+/** A member that is looked for. */
+interface MemberSearch {
+  /** Its name and a NUL. */
+  readonly wanted: Uint8Array;
+  /** The types that are known not to have it: they may be nested in several places. */
+  readonly without: Set<number>;
+}
+
 const NO_MEMBERS: readonly BtfMember[] = [];
 
 /**
@@ -340,7 +348,7 @@ export class Btf {
     let found: BtfMember | undefined;
     for (const name of path.split(".")) {
       if (name === "") return undefined;
-      found = this.#member(typeId, new TextEncoder().encode(`${name}\0`), 0);
+      found = this.#member(typeId, { wanted: new TextEncoder().encode(`${name}\0`), without: new Set() }, 0);
       if (found === undefined) return undefined;
       bitsOffset += found.bitsOffset;
       typeId = found.typeId;
@@ -387,8 +395,10 @@ export class Btf {
   }
 
   /** A member whose name is some bytes. All names are compared with, so none is made a text of. */
-  #member(id: number, wanted: Uint8Array, depth: number): BtfMember | undefined {
+  #member(id: number, search: MemberSearch, depth: number): BtfMember | undefined {
+    const { wanted, without } = search;
     const actual = this.resolve(id);
+    if (without.has(actual)) return undefined;
     const owner = this.#owner(actual);
     const kind = owner.#kindNumber(actual);
     if (kind !== k.STRUCT && kind !== k.UNION) return undefined;
@@ -400,9 +410,10 @@ export class Btf {
       const member = (): BtfMember => decodeMember(words, at, words[start + 1] >>> 31 === 1, this.text(words[at]));
       if (owner.#strings.startsWith(words[at], wanted)) return this.#laidOut(member());
       if (!owner.#strings.isEmpty(words[at])) continue;
-      const inner = this.#member(words[at + 1], wanted, depth + 1);
+      const inner = this.#member(words[at + 1], search, depth + 1);
       if (inner !== undefined) return { ...inner, bitsOffset: member().bitsOffset + inner.bitsOffset };
     }
+    without.add(actual);
     return undefined;
   }
 

@@ -73,7 +73,10 @@ export async function eventPipe(session: Session, words: Words): Promise<void> {
     const of = slot === undefined ? {} : { cpus: [slot.cpu], keys: [slot.index] };
     using perf = new PerfBuffer(token, fd, { ...of, pages: PAGES, timestamps: true });
     const told = new Map<number, number>();
+    let toldInAll = 0;
     const tellLost = (): void => {
+      if (perf.lost === toldInAll) return;
+      toldInAll = perf.lost;
       for (const [cpu, count] of perf.lostByCpu) {
         const lost = count - (told.get(cpu) ?? 0);
         told.set(cpu, count);

@@ -1,6 +1,6 @@
 /**
  * All objects of a kind, one after the other: BPF_*_GET_NEXT_ID, BPF_*_GET_FD_BY_ID and BPF_OBJ_GET_INFO_BY_FD with attrs
- * that are made once.
+ * that are made once; programs and maps, of which there are most, are told into one struct too.
  *
  * @module
  */

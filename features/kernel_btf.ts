@@ -6,7 +6,7 @@
 
 import { Btf } from "../btf/btf.ts";
 import { NotSupportedError, SyscallError } from "../errors.ts";
-import { readKernelFile, tryMapKernelFile } from "../ffi/kernel_file.ts";
+import { mapKernelFile } from "../ffi/kernel_file.ts";
 
 const FOLDER = "/sys/kernel/btf";
 
@@ -36,7 +36,8 @@ export function kernelBtf(module = "vmlinux"): Btf {
   const base = module === "vmlinux" ? undefined : kernelBtf();
   let btf: Btf;
   try {
-    btf = Btf.parse(bytesOf(`${FOLDER}/${module}`), { base, trusted: true });
+    // Nobody writes to the bytes of a Btf that is trusted.
+    btf = Btf.parse(mapKernelFile(`${FOLDER}/${module}`), { base, trusted: true });
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     const reason = base === undefined
@@ -46,9 +47,4 @@ export function kernelBtf(module = "vmlinux"): Btf {
   }
   known.set(module, new WeakRef(btf));
   return btf;
-}
-
-/** A file's bytes, mapped where that can be: nobody writes to those of a Btf that is trusted. */
-function bytesOf(path: string): Uint8Array {
-  return tryMapKernelFile(path) ?? readKernelFile(path);
 }

@@ -183,8 +183,8 @@ export function cString(text: string): Bytes {
 
 /** The running kernel, through libc. */
 export class LibcKernel implements Kernel {
+  readonly #libc: Libc;
   readonly #symbols: Libc["symbols"];
-  readonly #more: Libc["more"];
   readonly #errno: Int32Array;
   readonly #bpf: number = syscallNumber("bpf");
   readonly #perfEventOpen: number = syscallNumber("perf_event_open");
@@ -200,10 +200,14 @@ export class LibcKernel implements Kernel {
    *
    * @param libc The C library's functions, and the thread's errno.
    */
-  constructor({ symbols, more, errno }: Libc) {
-    this.#symbols = symbols;
-    this.#more = more;
-    this.#errno = errno;
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#symbols = libc.symbols;
+    this.#errno = libc.errno;
+  }
+
+  get #more(): Libc["more"] {
+    return this.#libc.more;
   }
 
   /** The result of a call, or −errno: to be called on the result directly, before anything else can run. */
@@ -248,7 +252,7 @@ export class LibcKernel implements Kernel {
     if (buffer.length < STATX_SIZE) {
       throw new RangeError(`Cannot call statx(2): the buffer has under ${STATX_SIZE} bytes`);
     }
-    return this.#answer(this.#more.statx(this.#statx, dirFd, cString(path), flags, mask, buffer));
+    return this.#answer(this.#symbols.statx(this.#statx, dirFd, cString(path), flags, mask, buffer));
   }
 
   open(path: string, flags: number, mode: number): number {
@@ -415,7 +419,7 @@ export class LibcKernel implements Kernel {
     if ((flags & ~(MAP_SHARED | MAP_PRIVATE)) !== 0) throw new RangeError(`Cannot call mmap(2): flags ${flags}`);
     // SAFETY: without MAP_FIXED the address is no more than a hint: nothing that is mapped is replaced.
     const hint = Deno.UnsafePointer.create(near);
-    const address = this.#more.mmap(hint, BigInt(length), prot, flags, fd, BigInt(offset));
+    const address = this.#symbols.mmap(hint, BigInt(length), prot, flags, fd, BigInt(offset));
     const errno = this.#errno[0];
     // SAFETY: reads the pointer's number only, to tell MAP_FAILED from an address.
     if (address === null || Deno.UnsafePointer.value(address) === MAP_FAILED) return -errno;
@@ -423,11 +427,11 @@ export class LibcKernel implements Kernel {
   }
 
   munmap(address: Deno.PointerObject, length: number): number {
-    return this.#answer(this.#more.munmap(address, BigInt(length)));
+    return this.#answer(this.#symbols.munmap(address, BigInt(length)));
   }
 
   sysconf(name: number): number {
-    return this.#answer(this.#more.sysconf(name));
+    return this.#answer(this.#symbols.sysconf(name));
   }
 
   /** Repeats a call that a signal interrupted. */

@@ -73,20 +73,26 @@ function readInto(path: string, size = 0): Bytes | { readonly command: "open" | 
 }
 
 /**
- * Maps a large file of the kernel's, where that can be: files of sysfs are read a page a call, 1,400 calls for a kernel's
+ * Maps a large file of the kernel's where that can be, and reads it where not: files of sysfs are read a page a call, 1,400 calls for a kernel's
  * BTF, which can be mapped since 6.16.
  *
  * @param path Its absolute path.
- * @returns Its bytes, which must not be written to, or the process ends; undefined where it has to be read.
+ * @returns Its bytes, which must not be written to where they are mapped, or the process ends.
+ * @throws {SyscallError} Where it is read, and open(2) or read(2) fails.
  */
-export function tryMapKernelFile(path: string): Bytes | undefined {
-  const length = sizeOf(path);
-  if (length <= CHUNK_SIZE) return undefined;
+export function mapKernelFile(path: string): Bytes {
+  const size = sizeOf(path);
+  const mapping = size > CHUNK_SIZE ? tryMap(path, size) : undefined;
+  // It stays mapped for as long as somebody has the bytes.
+  return mapping === undefined ? readWhole(path, size) : new Uint8Array(mapping.buffer);
+}
+
+/** A private mapping of a file, where that can be. */
+function tryMap(path: string, length: number): Mapping | undefined {
   const fd = kernel().open(path, O_RDONLY | O_CLOEXEC, 0);
   if (fd < 0) return undefined;
   try {
-    // It stays mapped for as long as somebody has the bytes.
-    return new Uint8Array(new Mapping(fd, { length, shared: false }).buffer);
+    return new Mapping(fd, { length, shared: false });
   } catch (error) {
     if (error instanceof SyscallError || error instanceof NotSupportedError) return undefined;
     throw error;
@@ -103,9 +109,13 @@ export function tryMapKernelFile(path: string): Bytes | undefined {
  * @throws {SyscallError} Where open(2) or read(2) fails.
  */
 export function readKernelFile(path: string): Bytes {
-  const mapped = tryMapKernelFile(path);
-  if (mapped !== undefined) return mapped.slice();
-  const bytes = readInto(path, sizeOf(path));
+  const size = sizeOf(path);
+  using mapping = size > CHUNK_SIZE ? tryMap(path, size) : undefined;
+  return mapping === undefined ? readWhole(path, size) : new Uint8Array(mapping.buffer).slice();
+}
+
+function readWhole(path: string, size: number): Bytes {
+  const bytes = readInto(path, size);
   if (bytes instanceof Uint8Array) return bytes.buffer === scratch?.buffer ? bytes.slice() : bytes;
   const { command, errno } = bytes;
   throw new SyscallError({ command, errno, action: command === "open" ? `open ${path}` : `read ${path}` });

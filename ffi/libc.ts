@@ -19,8 +19,8 @@ const LIBRARY_NAMES = [
  * BigInt, and so would a `usize`: lengths, size_t in C, are u32, which both architectures' calls extend with zeros.
  * syscall(2) is variadic, but passes integers and pointers as a plain function does on x86-64 and arm64.
  *
- * Opening a symbol takes Deno a tenth of a millisecond and more: these are what every program needs; each of the others
- * is opened when it is first called.
+ * Opening a symbol takes Deno a tenth of a millisecond: every program waits for the first ones, which all need; the
+ * others are opened together when one of them is called.
  */
 const FIRST_SYMBOLS = {
   // int *__errno_location(void);
@@ -45,6 +45,14 @@ const FIRST_SYMBOLS = {
   close: { parameters: ["i32"], result: "i32" },
   // int fcntl(int fd, int cmd, int arg);
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // long syscall(SYS_statx, int dirfd, const char *path, int flags, unsigned int mask, struct statx *statxbuf);
+  statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
+  // int munmap(void *addr, size_t length);
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  // long sysconf(int name);
+  sysconf: { parameters: ["i32"], result: "i32" },
 } as const;
 
 const MORE_SYMBOLS = {
@@ -55,8 +63,6 @@ const MORE_SYMBOLS = {
   perf_event_open: { name: "syscall", parameters: ["i32", "buffer", "i32", "i32", "i32", "u32"], result: "i32" },
   // long syscall(SYS_prlimit64, pid_t pid, int resource, const struct rlimit64 *new, struct rlimit64 *old);
   prlimit: { name: "syscall", parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
-  // long syscall(SYS_statx, int dirfd, const char *path, int flags, unsigned int mask, struct statx *statxbuf);
-  statx: { name: "syscall", parameters: ["i32", "i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   // int mkdir(const char *path, mode_t mode);
   mkdir: { parameters: ["buffer", "u32"], result: "i32" },
   // int rmdir(const char *path);
@@ -116,12 +122,6 @@ const MORE_SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
-  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
-  mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "pointer" },
-  // int munmap(void *addr, size_t length);
-  munmap: { parameters: ["pointer", "usize"], result: "i32" },
-  // long sysconf(int name);
-  sysconf: { parameters: ["i32"], result: "i32" },
 } as const;
 
 /** The functions of the C library that every program needs, by the names of the table above. */
@@ -134,7 +134,7 @@ export type MoreLibcSymbols = Deno.DynamicLibrary<typeof MORE_SYMBOLS>["symbols"
 export interface Libc {
   /** The functions that every program needs. */
   readonly symbols: LibcSymbols;
-  /** The others, each opened when it is first asked for. */
+  /** The others, opened when they are first asked for. */
   readonly more: MoreLibcSymbols;
   /** The thread's errno, as one element. */
   readonly errno: Int32Array;
@@ -180,21 +180,14 @@ function open(): Libc {
   // SAFETY: errno lives as long as its thread, and this module instance never leaves the thread: each worker has its
   // own. The view is four bytes at the address that libc itself gives for them.
   const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(location, 4));
-  return { symbols, more: lazySymbols(MORE_SYMBOLS), errno };
-}
-
-/** Functions that stand for themselves once they have been asked for. */
-function lazySymbols<const S extends Deno.ForeignLibraryInterface>(table: S): Deno.DynamicLibrary<S>["symbols"] {
-  const symbols = {} as Deno.DynamicLibrary<S>["symbols"];
-  for (const name of Object.keys(table)) {
-    const get = (): unknown => {
-      const value = openSymbols({ [name]: table[name] })[name];
-      Object.defineProperty(symbols, name, { value });
-      return value;
-    };
-    Object.defineProperty(symbols, name, { get, configurable: true });
-  }
-  return symbols;
+  let more: MoreLibcSymbols | undefined;
+  return {
+    symbols,
+    errno,
+    get more(): MoreLibcSymbols {
+      return more ??= openSymbols(MORE_SYMBOLS);
+    },
+  };
 }
 
 function openSymbols<const S extends Deno.ForeignLibraryInterface>(table: S): Deno.DynamicLibrary<S>["symbols"] {

@@ -32,9 +32,8 @@ export class PerfReader implements RecordSource {
   /** Bytes of a sample in front of its data. */
   readonly #head: number;
   readonly #isTimed: boolean;
-  /** The record that was read last, and where its time is. */
-  #timeIn: DataView<ArrayBuffer> | undefined;
-  #timeAt = 0;
+  /** When the sample was sent that was read last; undefined where samples do not tell. */
+  time: bigint | undefined;
   readonly #mapping: Mapping;
   readonly #ring: DataView<ArrayBuffer>;
   readonly #positions: BigInt64Array<ArrayBuffer>;
@@ -74,16 +73,10 @@ export class PerfReader implements RecordSource {
       this.#place.view = view;
       this.#place.start = start + this.#head;
       this.#place.length = length;
-      this.#timeIn = view;
-      this.#timeAt = start + HEADER_SIZE;
+      if (this.#isTimed) this.time = view.getBigUint64(start + HEADER_SIZE, LITTLE_ENDIAN);
       return true;
     }
     return false;
-  }
-
-  /** When the sample was sent that was read last; undefined where samples do not tell. */
-  get time(): bigint | undefined {
-    return this.#isTimed ? this.#timeIn?.getBigUint64(this.#timeAt, LITTLE_ENDIAN) : undefined;
   }
 
   /** Hands out what there is. */

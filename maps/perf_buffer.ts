@@ -92,8 +92,8 @@ export class PerfBuffer implements Disposable {
    * @param token A permission token.
    * @param map The map. The caller keeps it open.
    * @param options The size of the rings, when a reader is woken, of which CPUs, and whether samples tell their time.
-   * @throws {RangeError} For a number of pages that is no power of two, a map that has fewer elements than CPUs, and `keys`
-   * that are more or fewer than `cpus`.
+   * @throws {RangeError} For a number of pages that is no power of two, a map that has fewer elements than CPUs, `cpus` or
+   * `keys` with one twice, and `keys` that are more or fewer than `cpus`.
    * @throws {PermissionError} Where kernel.perf_event_paranoid keeps the process from it.
    * @throws {SyscallError} EPERM from mmap(2) where kernel.perf_event_mlock_kb allows no more.
    */
@@ -107,6 +107,7 @@ export class PerfBuffer implements Disposable {
     if (type !== mapTypes.perf_event_array) {
       throw new TypeError(`Cannot make a perf buffer: the map is of type ${typeName(type)}`);
     }
+    if (new Set(cpus).size < cpus.length) throw new RangeError("Cannot make a perf buffer: a CPU is in cpus twice");
     if (keys.length !== cpus.length || new Set(keys).size < keys.length) {
       throw new RangeError(`Cannot make a perf buffer: ${cpus.length} CPUs need as many different keys`);
     }

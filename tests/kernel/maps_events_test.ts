@@ -458,6 +458,21 @@ kernelTest("PerfBuffer tells when samples were sent, around its rings too", {}, 
     assert(time !== undefined && time > last);
     break;
   }
+  // What was read while somebody closes is there, and its time with it.
+  sendOn(token, prog, cpu);
+  class Closing extends Codec<bigint> {
+    constructor() {
+      super("closing", 16);
+    }
+    decode(view: DataView<ArrayBuffer>, offset: number): bigint {
+      perf.close();
+      return event.decode(view, offset).sequence;
+    }
+    encode(): void {}
+  }
+  const [seen] = await Array.fromAsync(perf.events(new Closing()));
+  assertEquals(seen.event, 1002n);
+  assert(seen.time !== undefined && seen.time > last);
 });
 
 kernelTest("PerfBuffer reads the CPUs that it is told, from the elements that it is told", {}, () => {
@@ -483,6 +498,7 @@ kernelTest("PerfBuffer reads the CPUs that it is told, from the elements that it
   assertThrows(() => map.open({ cpus: [cpu], keys: [64] }), RangeError, `CPU ${cpu} needs element 64`);
   assertThrows(() => map.open({ cpus: [cpu], keys: [0, 1] }), RangeError, "1 CPUs need as many different keys");
   assertThrows(() => map.open({ cpus: [cpu, other], keys: [1, 1] }), RangeError, "2 CPUs need as many different keys");
+  assertThrows(() => map.open({ cpus: [cpu, cpu], keys: [0, 1] }), RangeError, "a CPU is in cpus twice");
   assertThrows(() => map.open({ cpus: [cpu], keys: [-1] }), RangeError, "needs element -1");
   assertThrows(() => map.open({ cpus: [4095], keys: [1] }), Error);
 });

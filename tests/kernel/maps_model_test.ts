@@ -228,15 +228,17 @@ kernelTest("PerfReader ends, and reads nothing outside, whatever the ring's memo
       fc.array(word, { minLength: 1, maxLength: 24 }),
       fc.nat(page / 8),
       fc.nat(3),
-      (words, blocks, start) => {
+      fc.boolean(),
+      (words, blocks, start, timestamps) => {
         memory.fill(0);
         for (let at = 0; at < page / 4; at++) memory[page / 4 + at] = words[(at >> 1) % words.length][at & 1];
         memory[head] = memory[tail] = start * 8;
-        const reader = new PerfReader(array, { cpu: 0, pages: 1, timestamps: false });
+        const reader = new PerfReader(array, { cpu: 0, pages: 1, timestamps });
         try {
           memory[head] += 8 * blocks;
           let count = 0;
-          reader.drain((record) => {
+          reader.drain((record, _, time) => {
+            assertEquals(typeof time, timestamps ? "bigint" : "undefined");
             assert(++count <= page / 8, "more records than fit");
             assertEquals(record.bytes().length, record.length);
             seen.count++;

@@ -175,6 +175,15 @@ Deno.test("Btf.member() finds members in anonymous ones and by a path, and nothi
 Deno.test("Btf.member() refuses anonymous members that are nested in a circle", () => {
   const btf = Btf.parse(rawBtf([0, STRUCT | 1, 4, 0, 1, 0]));
   assertThrows(() => btf.member(1, "a"), SyntaxError, "nested more than 32 deep");
+  // Without a circle, but with more ways through than anyone could go.
+  const builder = new BtfBuilder();
+  let inner = builder.struct("", 0, []);
+  for (let level = 0; level < 30; level++) {
+    inner = builder.struct("", 0, [0, 0].map((bitsOffset) => ({ name: "", typeId: inner, bitsOffset })));
+  }
+  const start = performance.now();
+  assertEquals(Btf.parse(builder.bytes()).member(inner, "a"), undefined);
+  assert(performance.now() - start < 1000);
 });
 
 Deno.test("Btf.bytes are the caller's own, but of trusted BTF a copy", () => {

@@ -132,7 +132,7 @@ Deno.test("LibcKernel.mmap() tells MAP_FAILED from an address", () => {
   const failed = Deno.UnsafePointer.create(0xffff_ffff_ffff_ffffn);
   const answering = (result: unknown): LibcKernel =>
     new LibcKernel(
-      { more: { mmap: () => result }, errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
+      { symbols: { mmap: () => result }, errno: new Int32Array([errnos.ENODEV]) } as unknown as Libc,
     );
   assertEquals(answering(address).mmap(4096, 1, 1, 3, 0), address!);
   assertEquals(answering(failed).mmap(4096, 1, 1, 3, 0), -errnos.ENODEV);
