@@ -16,6 +16,9 @@
 
 import type { BtfInfo, LinkInfo, MapInfo, ProgInfo } from "../cmds/info.ts";
 import type { Attached } from "../links/mod.ts";
+import type { TopRow } from "./top.ts";
+
+export type { TopRow };
 
 /**
  * A value of the library's as JSON has it.
@@ -138,17 +141,7 @@ export interface JsonData {
     readonly pids: readonly JsonHolder[];
   })[];
   /** `top`: a document for each interval */
-  readonly "top": readonly {
-    readonly id: number;
-    readonly name: string;
-    readonly type: string;
-    /** How much of one CPU it had, from 0 to 1. */
-    readonly cpu: number;
-    /** Runs a second. */
-    readonly rate: number;
-    /** Nanoseconds of a run. */
-    readonly averageNs: number;
-  }[];
+  readonly "top": readonly JsonOf<TopRow>[];
   /** `cgroup show` */
   readonly "cgroup.show": readonly JsonCgroupProg[];
   /** `cgroup tree` */
