@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Bytes, MSGHDR_SIZE } from "./kernel.ts";
+import type { Bytes } from "./kernel.ts";
+import { MSGHDR_SIZE } from "./libc_kernel.ts";
 import { addressOf, allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const SOL_SOCKET = 1;

@@ -6,7 +6,8 @@
 
 import { SyscallError } from "../errors.ts";
 import { Fd, fdNumber, type FdSource } from "./fd.ts";
-import { EPOLL_EVENT_SIZE, kernel } from "./kernel.ts";
+import { kernel } from "./kernel.ts";
+import { EPOLL_EVENT_SIZE } from "./libc_kernel.ts";
 import { allocate, LITTLE_ENDIAN } from "./memory.ts";
 
 const EPOLL_CLOEXEC = 0o2000000;

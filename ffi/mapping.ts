@@ -6,7 +6,8 @@
 
 import { NotSupportedError, SyscallError } from "../errors.ts";
 import { fdNumber, type FdSource } from "./fd.ts";
-import { kernel, MAP_PRIVATE, MAP_SHARED } from "./kernel.ts";
+import { kernel } from "./kernel.ts";
+import { MAP_PRIVATE, MAP_SHARED } from "./libc_kernel.ts";
 
 const PROT_READ = 1;
 const PROT_WRITE = 2;

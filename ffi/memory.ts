@@ -1,5 +1,5 @@
 /**
- * Addresses of buffers, for the pointers inside of structs that the kernel reads.
+ * Memory that the kernel reads and writes: buffers, their addresses for the pointers inside of structs, and strings.
  *
  * @module
  */
@@ -31,4 +31,37 @@ export function addressOf(bytes: Bytes): bigint {
   if (bytes.length === 0) return 0n;
   // SAFETY: takes the address of memory that `bytes` keeps alive; nothing is read or written here.
   return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes)));
+}
+
+const encoder = new TextEncoder();
+
+/** Characters up to which bytes are written here: asking the encoder costs more than they do. */
+const SHORT = 16;
+
+/** A short string of ASCII characters, as the names in /proc are; undefined for any other. */
+function shortCString(text: string): Bytes | undefined {
+  if (text.length > SHORT) return undefined;
+  const bytes = new Uint8Array(text.length + 1);
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0 || code > 0x7f) return undefined;
+    bytes[at] = code;
+  }
+  return bytes;
+}
+
+function longCString(text: string): Bytes {
+  if (text.includes("\0")) throw new TypeError("Cannot pass a string to the kernel: it contains a NUL character");
+  return encoder.encode(`${text}\0`);
+}
+
+/**
+ * A string as C takes it.
+ *
+ * @param text The text, without NUL.
+ * @returns Its UTF-8 bytes and a NUL.
+ * @throws {TypeError} For a text that contains NUL, which C would cut short.
+ */
+export function cString(text: string): Bytes {
+  return shortCString(text) ?? longCString(text);
 }

@@ -6,8 +6,8 @@
 
 import { structLayouts } from "../uapi/structs.gen.ts";
 import { fdNumber, type FdSource } from "./fd.ts";
-import { type Bytes, cString } from "./kernel.ts";
-import { addressOf, allocate, LITTLE_ENDIAN } from "./memory.ts";
+import type { Bytes } from "./kernel.ts";
+import { addressOf, allocate, cString, LITTLE_ENDIAN } from "./memory.ts";
 
 /** Where a field is, as the generated layouts say. */
 export interface Field {

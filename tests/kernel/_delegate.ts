@@ -6,7 +6,7 @@
  */
 
 import { Fd } from "../../ffi/fd.ts";
-import { cString } from "../../ffi/kernel.ts";
+import { cString } from "../../ffi/memory.ts";
 import { syscallNumber } from "../../ffi/libc.ts";
 import { SLOWNESS } from "../_kernel_test.ts";
 

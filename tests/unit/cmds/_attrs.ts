@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { cString } from "../../../ffi/kernel.ts";
+import { cString } from "../../../ffi/memory.ts";
 import { attrLayouts } from "../../../uapi/attr.gen.ts";
 import type { CommandName } from "../../../uapi/enums.gen.ts";
 import { FakeKernel, memoryAt, type OpenCall, type SeenCall } from "../_fake_kernel.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { cString, EPOLL_EVENT_SIZE, LibcKernel } from "../../../ffi/kernel.ts";
+import { EPOLL_EVENT_SIZE, LibcKernel } from "../../../ffi/libc_kernel.ts";
 import { type Libc, syscallNumber } from "../../../ffi/libc.ts";
-import { allocate } from "../../../ffi/memory.ts";
+import { allocate, cString } from "../../../ffi/memory.ts";
 import { errnos } from "../../../uapi/errno.gen.ts";
 import { commands } from "../../../uapi/enums.gen.ts";
 

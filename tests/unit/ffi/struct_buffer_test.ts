@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Attr, type AttrField } from "../../../ffi/attr.ts";
 import { Fd } from "../../../ffi/fd.ts";
-import { cString } from "../../../ffi/kernel.ts";
+import { cString } from "../../../ffi/memory.ts";
 import { addressOf, allocate } from "../../../ffi/memory.ts";
 import { structBuffer, textOf } from "../../../ffi/struct_buffer.ts";
 import { attrLayouts } from "../../../uapi/attr.gen.ts";
