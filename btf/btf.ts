@@ -6,9 +6,10 @@
 
 import { Placements } from "./_align.ts";
 import { essentialName } from "./_core_types.ts";
-import { decodeMember, decodeType } from "./_decode.ts";
+import { decodeType } from "./_decode.ts";
 import * as k from "./_layout.ts";
 import { malformed, MAX_DEPTH } from "./_malformed.ts";
+import { MemberSearch, type RawType, type RawTypes, sizeOf } from "./_raw_type.ts";
 import { checkTypes, placeTypes } from "./_scan.ts";
 import { TypeSearch } from "./_search.ts";
 import { readSections, type Sections } from "./_sections.ts";
@@ -29,14 +30,6 @@ export interface BtfParseOptions {
 
 /** Characters of a type's names that are taken however few strings there are. */
 const MIN_NAMES = 1 << 16;
-
-/** A member that is looked for. */
-interface MemberSearch {
-  /** Its name and a NUL. */
-  readonly wanted: Uint8Array;
-  /** The types that are known not to have it: they may be nested in several places. */
-  readonly without: Set<number>;
-}
 
 const NO_MEMBERS: readonly BtfMember[] = [];
 
@@ -72,6 +65,7 @@ export class Btf {
   readonly #starts: Uint32Array;
   readonly #strings: Strings;
   readonly #search: TypeSearch;
+  readonly #raw: RawTypes;
   #placements: Placements | undefined;
 
   private constructor(bytes: Uint8Array, { base, trusted = false }: BtfParseOptions) {
@@ -91,6 +85,11 @@ export class Btf {
     if (!trusted) checkTypes(sections, this.#starts, { firstId: this.firstId, stringEnd: this.stringLength });
     this.#search = new TypeSearch(sections.words, this.#starts, this.#strings);
     this.typeCount = this.firstId + this.#starts.length;
+    this.#raw = {
+      resolve: (id) => this.resolve(id),
+      raw: (id) => this.#owner(id).#rawType(id),
+      malformedType: (id, reason) => this.malformedType(id, reason),
+    };
   }
 
   /** The bytes that it was read from; a copy where they were trusted. */
@@ -254,35 +253,7 @@ export class Btf {
    * @throws {SyntaxError} If an array is larger than 4 GiB, or types stand for each other in a circle.
    */
   sizeOf(id: number): number | undefined {
-    let [actual, elements] = [id, 1];
-    for (let step = 0; step <= MAX_DEPTH; step++) {
-      actual = this.resolve(actual);
-      const type = this.#owner(actual);
-      switch (type.#kindNumber(actual)) {
-        case k.PTR:
-          return this.#checkedSize(id, 8 * elements);
-        case k.INT:
-        case k.STRUCT:
-        case k.UNION:
-        case k.ENUM:
-        case k.ENUM64:
-        case k.FLOAT:
-        case k.DATASEC:
-          return this.#checkedSize(id, type.#sizeOrType(actual) * elements);
-        case k.ARRAY: {
-          const at = type.#starts[actual - type.firstId] + k.TYPE_WORDS;
-          elements = this.#checkedSize(id, elements * type.#sections.words[at + 2]);
-          actual = type.#sections.words[at];
-          break;
-        }
-        case k.VAR:
-          actual = type.#sizeOrType(actual);
-          break;
-        default:
-          return undefined;
-      }
-    }
-    throw this.malformedType(id, `more than ${MAX_DEPTH} arrays are nested in each other`);
+    return sizeOf(this.#raw, id);
   }
 
   /**
@@ -348,8 +319,9 @@ export class Btf {
     let found: BtfMember | undefined;
     for (const name of path.split(".")) {
       if (name === "") return undefined;
-      found = this.#member(typeId, { wanted: new TextEncoder().encode(`${name}\0`), without: new Set() }, 0);
-      if (found === undefined) return undefined;
+      const raw = new MemberSearch(this.#raw, name).in(typeId);
+      if (raw === undefined) return undefined;
+      found = this.#laidOut(raw);
       bitsOffset += found.bitsOffset;
       typeId = found.typeId;
     }
@@ -394,29 +366,6 @@ export class Btf {
     return malformed(owner.#sections.typesAt + 4 * at, `${this.kindOf(id)} ${id}: ${reason}`);
   }
 
-  /** A member whose name is some bytes. All names are compared with, so none is made a text of. */
-  #member(id: number, search: MemberSearch, depth: number): BtfMember | undefined {
-    const { wanted, without } = search;
-    const actual = this.resolve(id);
-    if (without.has(actual)) return undefined;
-    const owner = this.#owner(actual);
-    const kind = owner.#kindNumber(actual);
-    if (kind !== k.STRUCT && kind !== k.UNION) return undefined;
-    if (depth > MAX_DEPTH) throw this.malformedType(id, `it is nested more than ${MAX_DEPTH} deep`);
-    const { words } = owner.#sections;
-    const start = owner.#starts[actual - owner.firstId];
-    const end = start + k.TYPE_WORDS + (words[start + 1] & k.VLEN_MASK) * k.WORDS_EACH[kind];
-    for (let at = start + k.TYPE_WORDS; at < end; at += k.WORDS_EACH[kind]) {
-      const member = (): BtfMember => decodeMember(words, at, words[start + 1] >>> 31 === 1, this.text(words[at]));
-      if (owner.#strings.startsWith(words[at], wanted)) return this.#laidOut(member());
-      if (!owner.#strings.isEmpty(words[at])) continue;
-      const inner = this.#member(words[at + 1], search, depth + 1);
-      if (inner !== undefined) return { ...inner, bitsOffset: member().bitsOffset + inner.bitsOffset };
-    }
-    without.add(actual);
-    return undefined;
-  }
-
   /** A member with a bitfield's width and place, which old BTF has in the member's type. */
   #laidOut(member: BtfMember): BtfMember {
     if (member.bitfieldSize > 0 || this.kindOf(this.resolve(member.typeId)) !== "int") return member;
@@ -448,13 +397,17 @@ export class Btf {
     return id === 0 ? k.VOID : (this.#sections.words[this.#starts[id - this.firstId] + 1] >>> 24) & k.KIND_MASK;
   }
 
-  #sizeOrType(id: number): number {
-    return this.#sections.words[this.#starts[id - this.firstId] + 2];
+  #rawType(id: number): RawType {
+    return {
+      kind: this.#kindNumber(id),
+      words: this.#sections.words,
+      start: this.#starts[id - this.firstId],
+      strings: this.#strings,
+    };
   }
 
-  #checkedSize(id: number, size: number): number {
-    if (size > 0xffffffff) throw this.malformedType(id, "it is larger than 4 GiB");
-    return size;
+  #sizeOrType(id: number): number {
+    return this.#sections.words[this.#starts[id - this.firstId] + 2];
   }
 }
 
