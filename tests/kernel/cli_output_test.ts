@@ -3,7 +3,7 @@ import { Program } from "../../progs/mod.ts";
 import { kernelSince, kernelTest, type KernelTestOptions } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { hashMap, place, returning, rootToken } from "./_objects.ts";
-import { apart, OBJECTS, type Result, shown } from "./_cli.ts";
+import { MAIN, OBJECTS, type Result, ROOT, shown } from "./_cli.ts";
 
 /** A function, as `-j prog dump jited … opcodes` has it. */
 interface JitedFunction {
@@ -89,9 +89,10 @@ kernelTest("bpf prog dump jited disassembles as objdump does, cut where function
     assertMatch((await ours([...shown, "opcodes"])).out, /\n +[0-9a-f]+:\t[a-z]\w*(\t.*)?\n\t([0-9a-f]{2} )+\n/);
     assertMatch((await ours([...shown, "visual"])).err, /'visual' is for xlated instructions/);
     // Without leave to read the disassembler the bytes are there all the same.
-    const bytes = await apart("-j", ...shown);
-    assertMatch(bytes.err, /^Machine code is shown as bytes, as there is no disassembler: it needs --allow-read\n$/);
-    for (const { insns } of JSON.parse(bytes.out) as JitedFunction[]) {
+    const denied = ["run", "--cached-only", "--allow-ffi", MAIN, "-j", ...shown];
+    const { stdout, stderr } = await run(Deno.execPath(), denied, { cwd: ROOT });
+    assertMatch(stderr, /^Machine code is shown as bytes, as there is no disassembler: it needs --allow-read\n$/);
+    for (const { insns } of JSON.parse(stdout) as JitedFunction[]) {
       let at = 0;
       for (const { pc, opcodes } of insns) {
         assertEquals(Number(pc), at);
