@@ -5,6 +5,7 @@
  * @module
  */
 
+import { kernelSince } from "../_kernel_test.ts";
 import { asm } from "../../asm/mod.ts";
 import { BtfBuilder } from "../../btf/mod.ts";
 import { btfLoad } from "../../cmds/btf.ts";
@@ -53,7 +54,9 @@ function richBtf(): { bytes: Uint8Array<ArrayBuffer>; key: number; value: number
   const long = builder.int("unsigned long", 8);
   const char = builder.int("char", 1, "char");
   const bool = builder.int("_Bool", 1, "bool");
-  const state = builder.enum("state", [{ name: "OFF", val: 0 }, { name: "ON", val: 1 }, { name: "ERROR", val: -1 }]);
+  // Before 6.0 enums are unsigned.
+  const error = kernelSince("6.0")() === undefined ? -1 : 7;
+  const state = builder.enum("state", [{ name: "OFF", val: 0 }, { name: "ON", val: 1 }, { name: "ERROR", val: error }]);
   const text = builder.array(char, 8, int);
   const numbers = builder.array(int, 3, int);
   const key = builder.struct("key", 8, [
@@ -181,29 +184,33 @@ export async function zoo(token: RootToken): Promise<Zoo> {
   const group = keep(makeCgroup("zoo"));
   const net = stack.use(await veth());
   const links: string[] = [];
+  const prog = (type: string): Fd => {
+    const made = progs.get(type);
+    if (made === undefined) throw new NotSupportedError(`program type ${type}`, { reason: "the zoo has none" });
+    return made;
+  };
   const attach = (name: string, make: () => Disposable): void => {
     const made = trying(make);
     if (made === undefined) return;
     keep(made);
     links.push(name);
   };
-  attach("raw_tracepoint", () => attachRawTracepoint(token, progs.get("raw_tracepoint")!, "sched_process_exec"));
-  attach("tracing", () => attachTracing(token, progs.get("tracing")!));
+  attach("raw_tracepoint", () => attachRawTracepoint(token, prog("raw_tracepoint"), "sched_process_exec"));
+  attach("tracing", () => attachTracing(token, prog("tracing")));
   attach("xdp", () => attachXdp(token, counting, { interface: net.names[0], mode: "generic" }));
-  attach("tcx", () => attachTcx(token, progs.get("sched_cls")!, { interface: net.names[0], direction: "ingress" }));
+  attach("tcx", () => attachTcx(token, prog("sched_cls"), { interface: net.names[0], direction: "ingress" }));
   attach(
     "cgroup",
-    () => attachCgroup(token, progs.get("cgroup_skb")!, { cgroup: group.path, attachType: "cgroup_inet_egress" }),
+    () => attachCgroup(token, prog("cgroup_skb"), { cgroup: group.path, attachType: "cgroup_inet_egress" }),
   );
   attach(
     "cgroup",
-    () => attachCgroup(token, progs.get("cgroup_device")!, { cgroup: group.path, attachType: "cgroup_device" }),
+    () => attachCgroup(token, prog("cgroup_device"), { cgroup: group.path, attachType: "cgroup_device" }),
   );
-  attach("netns", () => attachNetns(token, progs.get("flow_dissector")!, { attachType: "flow_dissector" }));
+  attach("netns", () => attachNetns(token, prog("flow_dissector"), { attachType: "flow_dissector" }));
   attach(
     "netfilter",
-    () =>
-      attachNetfilter(token, progs.get("netfilter")!, { family: "ipv4", hook: "input", priority: -128, defrag: true }),
+    () => attachNetfilter(token, prog("netfilter"), { family: "ipv4", hook: "input", priority: -128, defrag: true }),
   );
   attach("iter", () => {
     using prog = Program.load(token, {

@@ -4,7 +4,7 @@ import { mapLookupElem } from "../../cmds/map_elem.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { asm } from "../../asm/mod.ts";
 import { Program } from "../../progs/mod.ts";
-import { kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
+import { kernelSince, kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { hashMap, place, rootToken, u32s } from "./_objects.ts";
 import { zoo } from "./_zoo.ts";
@@ -84,7 +84,10 @@ kernelTest("bpf does the examples of bpftool's pages on maps", OPTIONS, async ()
   assertEquals(new TextDecoder().decode(mapLookupElem(token, map, { key: u32s(2) })!), "Hello 2\0");
 });
 
-kernelTest("bpf does the examples of bpftool's pages on tail calls, by bpffs alone", OPTIONS, async () => {
+kernelTest("bpf does the examples of bpftool's pages on tail calls, by bpffs alone", {
+  // An object has loops of bpf_loop().
+  needs: [...OPTIONS.needs ?? [], kernelSince("5.17")],
+}, async () => {
   await using animals = await zoo(rootToken());
   const fs = animals.folder;
   await works(`prog loadall ${OBJECTS}calls.bpf.o ${fs}/foo`);

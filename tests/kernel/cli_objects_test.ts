@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
+import { kernelSince, kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
 import { place } from "./_objects.ts";
 import { OBJECTS, ours, type Result, theirs } from "./_cli.ts";
 
@@ -146,8 +146,8 @@ kernelTest("bpf gen min_core_btf keeps the types that bpftool keeps", OPTIONS, a
 });
 
 kernelTest(
-  "bpf iter pin pins an iterator that cat reads; struct_ops register and unregister register and unregister",
-  OPTIONS,
+  "bpf struct_ops register and unregister register and unregister",
+  { ...OPTIONS, needs: [...OPTIONS.needs ?? [], kernelSince("6.4")] },
   async () => {
     const folder = `${place("BPFFS")}/iters`;
     Deno.mkdirSync(folder);

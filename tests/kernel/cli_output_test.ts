@@ -46,7 +46,8 @@ kernelTest("bpf shows colours and aligned ids on a terminal, and the same words"
 });
 
 kernelTest("bpf prog dump jited disassembles as objdump does, cut where functions and source lines start", {
-  ...OPTIONS,
+  // An object has loops of bpf_loop().
+  needs: [...OPTIONS.needs ?? [], kernelSince("5.17")],
   tools: ["objdump"],
 }, async () => {
   const folder = `${place("BPFFS")}/jited`;
