@@ -41,8 +41,11 @@ function parseSlot(words: Words): { cpu: number; index: number } | undefined {
 /** Shows the samples of a map until Ctrl-C. */
 export async function eventPipe(session: Session, words: Words): Promise<void> {
   using map = parseRef(MAPS, session, words);
-  const slot = parseSlot(words);
   const { info, fd } = map;
+  if (info.type !== "perf_event_array" && info.type !== "ringbuf") {
+    throw new CommandError("map is not a perf event array or a ring buffer");
+  }
+  const slot = parseSlot(words);
   const { token, output } = session;
   const { format, pretty } = session.options;
   let count = 0;
@@ -61,9 +64,6 @@ export async function eventPipe(session: Session, words: Words): Promise<void> {
       `==${clock}${place} =====\n${hexText(data)}\n`,
     );
   };
-  if (info.type !== "perf_event_array" && info.type !== "ringbuf") {
-    throw new CommandError("map is not a perf event array or a ring buffer");
-  }
   await untilInterrupted(async (signal) => {
     if (info.type === "ringbuf") {
       using ring = new RingBuffer(token, fd);

@@ -3,7 +3,11 @@ import { mapCreate } from "../../cmds/map.ts";
 import { mapLookupElem } from "../../cmds/map_elem.ts";
 import { objGetInfoByFd } from "../../cmds/obj.ts";
 import { asm } from "../../asm/mod.ts";
+import { progLoad } from "../../cmds/prog.ts";
+import { progTestRun } from "../../cmds/prog_run.ts";
+import { onlineCpus } from "../../ffi/cpus.ts";
 import { Program } from "../../progs/mod.ts";
+import { BPF_F_TEST_RUN_ON_CPU } from "../../uapi/constants.gen.ts";
 import { kernelSince, kernelTest, type KernelTestOptions, SLOWNESS } from "../_kernel_test.ts";
 import { run } from "../_tools.ts";
 import { hashMap, place, rootToken, u32s } from "./_objects.ts";
@@ -269,6 +273,28 @@ kernelTest("bpf map event_pipe shows samples, prog tracelog what programs print,
       exit
     `,
   });
+  using slots = mapCreate(token, {
+    type: "perf_event_array",
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 64,
+    name: "slotted",
+  });
+  using slotted = progLoad(token, {
+    type: "raw_tracepoint",
+    license: "GPL",
+    insns: asm`
+      *(u64 *)(r10 -8) = 42
+      r2 = map_fd ${slots} ll
+      r3 = 63
+      r4 = r10
+      r4 += -8
+      r5 = 8
+      call perf_event_output
+      r0 = 0
+      exit
+    `,
+  });
   const provoke = (): void => void sender.run({ data: new Uint8Array(64) });
   for (const options of [[], ["-j"], ["-p"]]) {
     const words = [...options, "map", "event_pipe", "name", "piped"];
@@ -285,6 +311,12 @@ kernelTest("bpf map event_pipe shows samples, prog tracelog what programs print,
     assertEquals([plain(piped.out), piped.out.slice(-8)], [plain(theirs.out), theirs.out.slice(-8)]);
     if (options.length > 0) assertEquals(Object.keys(JSON.parse(piped.out)[0]), Object.keys(JSON.parse(theirs.out)[0]));
   }
+  const [cpu] = onlineCpus();
+  const slot = await follow(["-j", "map", "event_pipe", "name", "slotted", "cpu", `${cpu}`, "index", "63"], () => {
+    progTestRun(token, slotted, { ctx: new Uint8Array(8), cpu, flags: BPF_F_TEST_RUN_ON_CPU });
+  });
+  const [{ cpu: from, index }] = JSON.parse(slot.out);
+  assertEquals([from, index, slot.err], [cpu, 63, ""]);
   const ringed = await follow(["map", "event_pipe", "name", "ringed"], provoke);
   assertMatch(ringed.out, /^== =====\n2a 00 00 00 00 00 00 00/);
   const traced = await follow(["prog", "tracelog"], provoke);

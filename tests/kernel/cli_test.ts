@@ -48,7 +48,15 @@ kernelTest("bpf says in one line what cannot be done, and ends with bpftool's co
   const token = rootToken();
   using map = hashMap(token, { name: "hostile" });
   using _queue = mapCreate(token, { type: "queue", keySize: 0, valueSize: 4, maxEntries: 4, name: "hostile_queue" });
+  using _events = mapCreate(token, {
+    type: "perf_event_array",
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 64,
+    name: "hostile_events",
+  });
   const hash = ["name", "hostile"];
+  const events = ["name", "hostile_events"];
   assert(map.fd > 2);
   const cases: readonly (readonly [args: readonly string[], code: number, words: RegExp])[] = [
     [["prog", "show", "id", "4294967295"], 255, /get by id \(4294967295\): No such file or directory/],
@@ -78,6 +86,10 @@ kernelTest("bpf says in one line what cannot be done, and ends with bpftool's co
       255,
       /can't pin|pin/,
     ],
+    [["map", "event_pipe", ...hash], 255, /map is not a perf event array or a ring buffer/],
+    [["map", "event_pipe", ...events, "cpu", "0"], 255, /cpu and index must be specified together/],
+    [["map", "event_pipe", ...events, "index", "0"], 255, /cpu and index must be specified together/],
+    [["map", "event_pipe", ...events, "frob"], 255, /unknown arg frob/],
     [["map", "show", "id", "999999999"], 255, /get map by id \(999999999\): No such file or directory/],
     [["link", "show", "id", "999999999"], 254, /failed to get link with ID 999999999: No such file or directory/],
     [["link", "show", "name", "x"], 255, /expected 'id' or 'pinned', got: 'name'\?/],
