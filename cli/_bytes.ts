@@ -45,3 +45,8 @@ export function hexText(bytes: Uint8Array): string {
   }
   return text;
 }
+
+/** Bytes in one line, with a space between them. */
+export function spacedHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}

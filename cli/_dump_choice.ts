@@ -32,10 +32,6 @@ export function parseChoice(words: Words): DumpChoice {
   return choice;
 }
 
-/** Bytes with spaces between them. */
-export const spaced = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-
 /** Where a source line is; what is not told is left out. */
 export function placeJson(
   source: LineAt | undefined,

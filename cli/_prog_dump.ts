@@ -5,8 +5,9 @@
  */
 
 import { objGetInfoByFd } from "../cmds/obj.ts";
+import { spacedHex } from "./_bytes.ts";
 import { type DumpedInsn, dumpInsns } from "../progs/mod.ts";
-import { type DumpChoice, parseChoice, placeJson, placeText, spaced } from "./_dump_choice.ts";
+import { type DumpChoice, parseChoice, placeJson, placeText } from "./_dump_choice.ts";
 import { hexBytes, type Writable } from "./_json.ts";
 import { parseRef, PROGS } from "./_refs.ts";
 import type { Session } from "./_session.ts";
@@ -21,7 +22,7 @@ function xlatedText(insns: readonly DumpedInsn[], { opcodes, linum }: DumpChoice
       text += session.style.dim(`; ${safe(source.text.trimStart())}${placeText(source, linum)}`) + "\n";
     }
     text += `${`${insn}`.padStart(4)}: ${shown}\n`;
-    if (opcodes) text += `       ${spaced(bytes)}\n`;
+    if (opcodes) text += `       ${spacedHex(bytes)}\n`;
   }
   return text;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { spacedHex } from "./_bytes.ts";
 import type { DumpedInsn } from "../progs/mod.ts";
 import { safe } from "./_style.ts";
 import { BPF_CALL, BPF_EXIT, BPF_JA, BPF_JMP, BPF_JMP32, BPF_PSEUDO_CALL } from "../uapi/constants.gen.ts";
@@ -95,7 +96,7 @@ function label({ insns }: Block, start: number, { opcodes, linum }: GraphOptions
   const lines = insns.map(({ insn, text, bytes, source }) => {
     // Functions are numbered from their own start.
     const shown = `${`${insn - start}`.padStart(4)}: ${escape(text)}\\l\\\n`;
-    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const hex = spacedHex(bytes);
     const place = linum && source !== undefined
       ? `${escape(`; ${source.text.trim()} [${source.file}:${source.line}]`)}\\l\\\n`
       : "";

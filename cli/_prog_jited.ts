@@ -9,7 +9,8 @@ import { objGetInfoByFd } from "../cmds/obj.ts";
 import { KernelSymbols } from "../ffi/kallsyms.ts";
 import { btfOfProgram, functionsOf, type LineAt, linesOf, signatureOf } from "../progs/mod.ts";
 import { type Disassemble, type MachineInsn, NoDisassembler, startDisassembler } from "./_disassembler.ts";
-import { parseChoice, placeJson, placeText, spaced } from "./_dump_choice.ts";
+import { spacedHex } from "./_bytes.ts";
+import { parseChoice, placeJson, placeText } from "./_dump_choice.ts";
 import { hexBytes, type Writable } from "./_json.ts";
 import { parseRef, PROGS } from "./_refs.ts";
 import type { Session } from "./_session.ts";
@@ -121,9 +122,9 @@ function insnJson(
 
 function insnText({ pc, code, operation, operands }: MachineInsn, opcodes: boolean, target: string): string {
   const place = `${pc.toString(16).padStart(4)}:\t`;
-  if (operation === undefined) return `${place}${spaced(code)}\n`;
+  if (operation === undefined) return `${place}${spacedHex(code)}\n`;
   const line = `${place}${operation}${operands === "" ? "" : `\t${operands}`}${target}`;
-  return `${line}\n${opcodes ? `\t${spaced(code)} \n` : ""}`;
+  return `${line}\n${opcodes ? `\t${spacedHex(code)} \n` : ""}`;
 }
 
 /**

@@ -73,8 +73,8 @@ function readInto(path: string, size = 0): Bytes | { readonly command: "open" | 
 }
 
 /**
- * Maps a large file of the kernel's where that can be, and reads it where not: files of sysfs are read a page a call, 1,400 calls for a kernel's
- * BTF, which can be mapped since 6.16.
+ * Maps a large file of the kernel's where that can be, and reads it where not: files of sysfs are read a page a call,
+ * 1,400 calls for a kernel's BTF, which can be mapped since 6.16.
  *
  * @param path Its absolute path.
  * @returns Its bytes, which must not be written to where they are mapped, or the process ends.
